@@ -1,0 +1,15 @@
+# Prefer clang-19 (what scripts/run installs) unless the caller chose a compiler.
+if(NOT DEFINED CMAKE_CXX_COMPILER AND NOT DEFINED ENV{CXX})
+    find_program(INSULA_CLANGXX NAMES clang++-19)
+    find_program(INSULA_CLANG NAMES clang-19)
+    if(INSULA_CLANGXX AND INSULA_CLANG)
+        set(CMAKE_C_COMPILER ${INSULA_CLANG} CACHE FILEPATH "C compiler")
+        set(CMAKE_CXX_COMPILER ${INSULA_CLANGXX} CACHE FILEPATH "C++ compiler")
+    endif()
+endif()
+
+find_program(INSULA_CCACHE ccache)
+if(INSULA_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_C_COMPILER_LAUNCHER ${INSULA_CCACHE} CACHE STRING "")
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${INSULA_CCACHE} CACHE STRING "")
+endif()

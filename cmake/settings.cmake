@@ -1,0 +1,38 @@
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
+# Nothing here is a C++20 named module: without this CMake would scan every file for one.
+set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
+
+option(INSULA_TESTS "Build the tests" ON)
+option(INSULA_BENCH "Build the benchmarks" OFF)
+option(INSULA_FAULT_POINTS "Compile the named fault points of the queue in (test builds only)" ON)
+set(INSULA_SANITIZE "" CACHE STRING "address;undefined or thread, comma-separated as for -fsanitize")
+option(INSULA_COVERAGE "Instrument for source coverage (clang)" OFF)
+
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE Debug CACHE STRING "" FORCE)
+endif()
+# Debug information for the whole of Beast and Asio costs minutes; line tables are what traces need.
+set(CMAKE_CXX_FLAGS_DEBUG "-O0 -gline-tables-only")
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -gline-tables-only")
+
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    add_compile_options(-fno-omit-frame-pointer)
+    find_program(INSULA_LLD NAMES ld.lld-19 ld.lld)
+    if(INSULA_LLD)
+        add_link_options(--ld-path=${INSULA_LLD})
+    endif()
+endif()
+if(INSULA_SANITIZE)
+    add_compile_options(-fsanitize=${INSULA_SANITIZE} -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${INSULA_SANITIZE})
+endif()
+if(INSULA_COVERAGE)
+    add_compile_options(-fprofile-instr-generate -fcoverage-mapping)
+    add_link_options(-fprofile-instr-generate)
+endif()
+
+set(INSULA_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Werror)

@@ -1,0 +1,12 @@
+#pragma once
+#include <span>
+
+#include "insula/pg/migration.hpp"
+
+namespace insula::pg {
+
+/// The files of src/migrations/control and src/migrations/tenant, in number order, compiled into the program.
+std::span<const migration> embedded_control_migrations();
+std::span<const migration> embedded_tenant_migrations();
+
+}  // namespace insula::pg
