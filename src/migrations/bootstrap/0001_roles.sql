@@ -1,0 +1,199 @@
+-- Run by `insula bootstrap` as a database administrator, any number of times, inside the service's database.
+-- Cells and passwords are added by the command itself; this file makes what does not depend on their number.
+--
+-- No login holds CREATEROLE: on PostgreSQL 15 such a login can make itself a member of
+-- pg_execute_server_program. The role that may create roles cannot log in and acts only through the two
+-- functions below, which build every name from the tenant's UUID.
+
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['{name:owner}', '{name:app}', '{name:worker}'] loop
+        if not exists (select from pg_catalog.pg_roles where rolname = name) then
+            execute format('create role %I login noinherit nocreaterole nocreatedb', name);
+        end if;
+    end loop;
+    foreach name in array array['{name:provisioner}', '{name:schema_owner}', '{name:tenant}'] loop
+        if not exists (select from pg_catalog.pg_roles where rolname = name) then
+            execute format('create role %I nologin', name);
+        end if;
+    end loop;
+end
+$$;
+
+alter role {role:provisioner} nologin createrole nosuperuser nocreatedb noreplication nobypassrls;
+alter role {role:schema_owner} nologin nocreaterole nosuperuser nocreatedb noreplication nobypassrls;
+alter role {role:tenant} nologin nocreaterole nosuperuser nocreatedb noreplication nobypassrls;
+-- PostgreSQL 16 and later ask for ADMIN OPTION to grant a role; 15 does not mind it.
+grant {role:tenant} to {role:provisioner} with admin option;
+
+-- Nobody gets anything from being PUBLIC: no temporary tables, no public schema, no large objects,
+-- no anonymous code blocks.
+revoke all on database {database} from public;
+grant connect on database {database} to {role:owner}, {role:app}, {role:worker};
+grant create on database {database} to {role:owner}, {role:schema_owner};
+revoke all on schema public from public;
+revoke usage on language plpgsql from public;
+grant usage on language plpgsql to {role:owner};
+revoke execute on function pg_catalog.lo_creat(integer), pg_catalog.lo_create(oid),
+    pg_catalog.lo_from_bytea(oid, bytea), pg_catalog.lo_open(oid, integer),
+    pg_catalog.lo_put(oid, bigint, bytea), pg_catalog.lowrite(integer, bytea),
+    pg_catalog.lo_unlink(oid), pg_catalog.lo_truncate(integer, integer),
+    pg_catalog.lo_truncate64(integer, bigint), pg_catalog.lo_get(oid),
+    pg_catalog.lo_get(oid, bigint, integer) from public;
+
+create schema if not exists control authorization {role:owner};
+create schema if not exists queue authorization {role:owner};
+create schema if not exists tenant_api authorization {role:owner};
+create schema if not exists provision authorization {role:provisioner};
+revoke all on schema provision from public;
+grant usage on schema provision to {role:worker}, {role:owner}, {role:schema_owner};
+
+-- One injective name for role and schema: 't_' and the 32 hexadecimal digits of the UUID.
+create or replace function provision.tenant_name(tenant uuid) returns text
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+return 't_' || pg_catalog.replace(tenant::text, '-', '');
+
+-- What a tenant's role and schema may be made or dropped for is decided by the tenant's own row: a caller
+-- cannot drop a living tenant, whatever it passes.
+create or replace function provision.assert_status(tenant uuid, variadic allowed text[]) returns void
+language plpgsql stable strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found text;
+begin
+    select t.status into found from control.tenant t where t.id = assert_status.tenant;
+    if found is null then
+        raise exception using errcode = 'IT404', message = 'tenant ' || tenant || ' does not exist';
+    end if;
+    if not found = any (allowed) then
+        raise exception using errcode = 'IT001',
+            message = 'tenant ' || tenant || ' is ' || found || ', not ' || array_to_string(allowed, ' or ');
+    end if;
+end
+$$;
+
+create or replace function provision.create_tenant_role(tenant uuid, cell integer) returns void
+language plpgsql strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    tenant_role text := provision.tenant_name(tenant);
+    cell_role text := '{prefix}_cell_' || cell;
+begin
+    perform provision.assert_status(tenant, 'provisioning');
+    if not exists (select from pg_roles where rolname = cell_role) then
+        raise exception using errcode = 'IT002',
+            message = 'cell ' || cell || ' has no login ' || cell_role || '; run insula bootstrap with more cells';
+    end if;
+    if not exists (select from pg_roles where rolname = tenant_role) then
+        execute format('create role %I nologin in role %I', tenant_role, '{name:tenant}');
+    end if;
+    execute format('grant %I to %I', tenant_role, cell_role);
+end
+$$;
+
+create or replace function provision.drop_tenant_role(tenant uuid) returns void
+language plpgsql strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform provision.assert_status(tenant, 'provisioning', 'failed', 'deleting');
+    execute format('drop role if exists %I', provision.tenant_name(tenant));
+end
+$$;
+
+-- The schema's owner is another role without login, and without CREATEROLE: migrations of tenants run as it,
+-- so the text of a migration reaches tenant schemas and nothing else.
+create or replace function provision.create_tenant_schema(tenant uuid) returns integer
+language plpgsql strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    schema_name text := provision.tenant_name(tenant);
+begin
+    perform provision.assert_status(tenant, 'provisioning');
+    execute format('create schema if not exists %I', schema_name);
+    execute format('grant usage on schema %I to %I', schema_name, schema_name);
+    return provision.apply_tenant_migrations(tenant);
+end
+$$;
+
+-- Applies what is missing, in number order, and returns the version reached. `{t}` in a migration is the
+-- quoted schema. The shared advisory lock is how `insula migrate` waits for provisioning that has
+-- already read an older list (key: 0x696e73756c6101).
+create or replace function provision.apply_tenant_migrations(tenant uuid) returns integer
+language plpgsql strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    schema_name text := provision.tenant_name(tenant);
+    version integer;
+    step record;
+begin
+    perform pg_advisory_xact_lock_shared(29676314724950273);
+    select t.schema_version into strict version from control.tenant t
+        where t.id = apply_tenant_migrations.tenant for update;
+    for step in
+        select m.number, m.sql from control.tenant_migration m where m.number > version order by m.number
+    loop
+        execute replace(step.sql, '{t}', quote_ident(schema_name));
+        version := step.number;
+    end loop;
+    execute format('grant select, insert, update, delete on all tables in schema %I to %I',
+                   schema_name, schema_name);
+    execute format('grant usage on all sequences in schema %I to %I', schema_name, schema_name);
+    update control.tenant t set schema_version = version where t.id = apply_tenant_migrations.tenant;
+    return version;
+end
+$$;
+
+create or replace function provision.drop_tenant_schema(tenant uuid) returns void
+language plpgsql strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform provision.assert_status(tenant, 'provisioning', 'failed', 'deleting');
+    execute format('drop schema if exists %I cascade', provision.tenant_name(tenant));
+end
+$$;
+
+-- The worker's two verbs. They run with the caller's rights: each half is granted by its own definer.
+create or replace function provision.create_tenant(tenant uuid, cell integer) returns integer
+language plpgsql strict
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform provision.create_tenant_role(tenant, cell);
+    return provision.create_tenant_schema(tenant);
+end
+$$;
+
+create or replace function provision.drop_tenant(tenant uuid) returns void
+language plpgsql strict
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform provision.drop_tenant_schema(tenant);
+    perform provision.drop_tenant_role(tenant);
+end
+$$;
+
+revoke all on all functions in schema provision from public;
+alter function provision.create_tenant_role(uuid, integer) owner to {role:provisioner};
+alter function provision.drop_tenant_role(uuid) owner to {role:provisioner};
+-- A new owner must be able to create in the schema; the right goes again at once.
+grant create on schema provision to {role:schema_owner};
+alter function provision.create_tenant_schema(uuid) owner to {role:schema_owner};
+alter function provision.apply_tenant_migrations(uuid) owner to {role:schema_owner};
+alter function provision.drop_tenant_schema(uuid) owner to {role:schema_owner};
+revoke create on schema provision from {role:schema_owner};
+grant execute on function provision.tenant_name(uuid), provision.assert_status(uuid, text[])
+    to {role:worker}, {role:owner}, {role:provisioner}, {role:schema_owner};
+grant execute on function provision.create_tenant_role(uuid, integer), provision.drop_tenant_role(uuid),
+    provision.create_tenant_schema(uuid), provision.drop_tenant_schema(uuid),
+    provision.create_tenant(uuid, integer), provision.drop_tenant(uuid) to {role:worker};
+grant execute on function provision.apply_tenant_migrations(uuid) to {role:owner}, {role:worker};

@@ -1,0 +1,106 @@
+-- Tenants, users and who belongs where. Applied as the owner's login.
+
+grant usage on schema control to {role:app}, {role:worker}, {role:provisioner}, {role:schema_owner};
+
+-- The tenants' migrations, as `insula migrate` last saw them. Run by provision.apply_tenant_migrations.
+create table control.tenant_migration (
+    number integer primary key check (number > 0),
+    name text not null,
+    checksum bytea not null,
+    sql text not null
+);
+grant select on control.tenant_migration to {role:app}, {role:worker}, {role:schema_owner};
+
+create table control.tenant (
+    id uuid primary key,
+    slug text not null check (slug ~ '^[a-z][a-z0-9]*(-[a-z0-9]+)*$' and length(slug) <= 56),
+    name text not null check (length(name) between 1 and 100),
+    status text not null default 'provisioning' check (status in
+        ('provisioning', 'ready', 'failed', 'suspended', 'pending_deletion', 'deleting', 'gone')),
+    cell integer not null check (cell >= 0),
+    schema_version integer not null default 0,
+    failure_code text,
+    failure_detail text,
+    purge_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+) with (fillfactor = 80);
+
+-- A slug is an alias: free again when its registration failed or its tenant is gone.
+create unique index tenant_slug_taken on control.tenant (slug) where status not in ('failed', 'gone');
+create index tenant_by_age on control.tenant (created_at desc, id desc);
+
+-- Any transition that is not listed is refused here, whatever program asks.
+create function control.guard_tenant_status() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if tg_op = 'INSERT' then
+        if new.status <> 'provisioning' then
+            raise exception using errcode = 'IT001', message = 'a tenant starts as provisioning, not ' || new.status;
+        end if;
+        return new;
+    end if;
+    if new.id <> old.id then
+        raise exception using errcode = 'IT001', message = 'the id of a tenant never changes';
+    end if;
+    if new.status <> old.status then
+        if (old.status, new.status) not in (
+            ('provisioning', 'ready'), ('provisioning', 'failed'), ('failed', 'provisioning'),
+            ('ready', 'suspended'), ('suspended', 'ready'),
+            ('ready', 'pending_deletion'), ('suspended', 'pending_deletion'), ('failed', 'pending_deletion'),
+            ('pending_deletion', 'ready'), ('pending_deletion', 'suspended'), ('pending_deletion', 'failed'),
+            ('pending_deletion', 'deleting'), ('deleting', 'gone')) then
+            raise exception using errcode = 'IT001',
+                message = 'a tenant cannot go from ' || old.status || ' to ' || new.status;
+        end if;
+    end if;
+    new.updated_at := now();
+    return new;
+end
+$$;
+create trigger guard_status before insert or update on control.tenant
+    for each row execute function control.guard_tenant_status();
+
+create table control.account (
+    id uuid primary key,
+    email text not null,
+    email_canonical text not null,
+    full_name text not null,
+    password_hash text not null,
+    email_verified_at timestamptz,
+    operator boolean not null default false,
+    active boolean not null default true,
+    -- Set when the registration that made the account failed: the mail address is free again.
+    released_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+) with (fillfactor = 80);
+create unique index account_email_taken on control.account (email_canonical) where released_at is null;
+
+create table control.membership (
+    tenant_id uuid not null references control.tenant,
+    user_id uuid not null references control.account,
+    role text not null check (role in ('owner', 'admin', 'member')),
+    -- `pending` until the tenant is ready: an intent, not yet a right.
+    status text not null default 'pending' check (status in ('pending', 'active', 'removed')),
+    created_at timestamptz not null default now(),
+    primary key (tenant_id, user_id)
+);
+create index membership_by_user on control.membership (user_id);
+
+create table control.registration (
+    -- SHA-256 of the 128-bit capability that the registrant holds.
+    id_hash bytea primary key,
+    tenant_id uuid not null references control.tenant,
+    user_id uuid not null references control.account,
+    run_id uuid not null,
+    created_at timestamptz not null default now()
+);
+create index registration_by_tenant on control.registration (tenant_id);
+
+grant select, insert, update on control.tenant, control.account, control.membership, control.registration
+    to {role:app}, {role:worker};
+grant select (id, status) on control.tenant to {role:provisioner};
+grant select, update (schema_version) on control.tenant to {role:schema_owner};

@@ -1,0 +1,87 @@
+-- Sessions, single-use mail tokens, signing keys.
+
+create table control.session (
+    id uuid primary key,
+    user_id uuid not null references control.account,
+    -- Null for an operator's session without a tenant.
+    tenant_id uuid references control.tenant,
+    -- Raised when the role changes: access tokens of older versions are refused.
+    version integer not null default 1,
+    refresh_hash bytea,
+    refresh_expires_at timestamptz,
+    parent_hash bytea,
+    rotated_at timestamptz,
+    -- An assumed identity names the operator behind it.
+    operator_user_id uuid references control.account,
+    created_at timestamptz not null default now(),
+    last_used_at timestamptz not null default now(),
+    expires_at timestamptz not null,
+    ended_at timestamptz,
+    end_reason text,
+    ip text,
+    user_agent text
+) with (fillfactor = 80);
+create unique index session_by_refresh on control.session (refresh_hash) where refresh_hash is not null;
+create index session_by_user on control.session (user_id) where ended_at is null;
+create index session_by_tenant on control.session (tenant_id) where ended_at is null;
+
+create table control.mail_token (
+    -- SHA-256 of the 256-bit token in the mail.
+    hash bytea primary key,
+    purpose text not null check (purpose in ('verify_email', 'reset_password')),
+    user_id uuid not null references control.account,
+    -- The address the mail went to: a token never verifies another one.
+    email_canonical text not null,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz not null,
+    used_at timestamptz,
+    voided_at timestamptz
+);
+create index mail_token_by_user on control.mail_token (user_id, purpose) where used_at is null and voided_at is null;
+
+create table control.signing_key (
+    kid text primary key,
+    algorithm text not null check (algorithm in ('ES256', 'HS256', 'EdDSA', 'RS256')),
+    state text not null check (state in ('active', 'retiring', 'revoked')),
+    -- AES-256-GCM under a key derived from INSULA_KEY_ENCRYPTION_KEY; kid and algorithm are bound to it.
+    sealed_private bytea not null,
+    created_at timestamptz not null default now(),
+    changed_at timestamptz not null default now()
+);
+-- One key signs at a time, whatever number of processes start at once.
+create unique index signing_key_active on control.signing_key ((true)) where state = 'active';
+
+grant select, insert, update on control.session, control.mail_token, control.signing_key to {role:app};
+grant select, insert, update on control.session, control.mail_token to {role:worker};
+
+-- First statement of every unit that writes: raises when the session is over, its version is old, the
+-- member is gone or the tenant does not take writes. The tenant is the role's.
+create function tenant_api.assert_session(p_session uuid, p_version integer, p_user uuid) returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    tenant uuid := tenant_api.current_tenant();
+    tenant_status text;
+    alive boolean;
+begin
+    select t.status, s.ended_at is null and s.version = p_version and s.expires_at > now()
+                     and m.status = 'active' and a.active
+        into tenant_status, alive
+        from control.session s
+        join control.tenant t on t.id = s.tenant_id
+        join control.account a on a.id = s.user_id
+        join control.membership m on m.tenant_id = s.tenant_id and m.user_id = s.user_id
+        where s.id = p_session and s.user_id = p_user and s.tenant_id = tenant;
+    if alive is not true then
+        raise exception using errcode = 'IS001', message = 'session ' || p_session || ' is over';
+    end if;
+    if tenant_status <> 'ready' then
+        raise exception using errcode =
+            case tenant_status when 'suspended' then 'IS002' when 'pending_deletion' then 'IS003' else 'IS004' end,
+            message = 'tenant ' || tenant || ' is ' || tenant_status;
+    end if;
+end
+$$;
+revoke all on function tenant_api.assert_session(uuid, integer, uuid) from public;
+grant execute on function tenant_api.assert_session(uuid, integer, uuid) to {role:tenant};
