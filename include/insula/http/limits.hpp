@@ -15,7 +15,7 @@ struct limits {
     std::size_t fields_max = 100;
     /// One chunk-size line with its extensions (400); RFC 9112 7.1.1 lets a recipient limit them.
     std::size_t chunk_line_bytes_max = 256;
-    /// All chunk-size lines of one message together beyond one byte in sixteen of the body (400):
+    /// All chunk framing of one message together, beyond one byte in sixteen of its body (400):
     /// tiny chunks with long extensions would else cost far more than the body limit says.
     std::size_t chunk_overhead_bytes_max = 16 * 1024;
 

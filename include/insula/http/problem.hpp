@@ -15,15 +15,15 @@ struct problem_kind {
 /// Status and title of every error code (API.md 1).
 problem_kind kind_of(errc code) noexcept;
 
-/// The problem+json (RFC 9457) of an error: type, title, status, detail, code, request_id, and
-/// `errors` where the error has field errors. `error::internal()` is never shown. `members`:
-/// further members, as JSON text without braces
-/// (`"tenants":[...]`), or empty.
-/// Adds `WWW-Authenticate: Bearer` to 401 and `Retry-After: 1` to 503; a 429 gets its Retry-After
-/// from rate_limited().
-response make_problem(const error& e, std::string_view request_id, std::string_view members = {});
+/// The problem+json (RFC 9457) of an error: type, title, status, detail, code, request_id, `errors`
+/// where the error has field errors, and the members of error::extension(). error::internal() is
+/// never shown. Fields: `WWW-Authenticate` on 401 (`Bearer error="invalid_token"` for
+/// invalid_token), `Retry-After` from error::retry_after(), 1 second by default for rate_limited
+/// and overloaded. The session calls this for every error a handler returns; handlers need it only
+/// to store an answer.
+response make_problem(const error& e, std::string_view request_id);
 
-/// 429 with Retry-After in whole seconds (at least 1).
-response rate_limited(unsigned retry_after_seconds, std::string_view request_id);
+/// The same with another status than the code's (417 has no code of its own).
+response make_problem(const error& e, problem_kind kind, std::string_view request_id);
 
 }  // namespace insula::http
