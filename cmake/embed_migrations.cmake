@@ -1,6 +1,6 @@
-# Writes OUT: the SQL files below FOLDER/control and FOLDER/tenant as two constant tables.
+# Writes OUT: the SQL files below FOLDER/bootstrap, control and tenant as constant tables.
 set(text "// Generated from src/migrations by cmake/embed_migrations.cmake.\n#include \"insula/pg/embedded_migrations.hpp\"\n\nnamespace insula::pg {\n")
-foreach(kind control tenant)
+foreach(kind bootstrap control tenant)
     file(GLOB files ${FOLDER}/${kind}/*.sql)
     list(SORT files)
     string(APPEND text "namespace {\nconstexpr migration ${kind}_files[] = {\n")

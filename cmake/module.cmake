@@ -27,7 +27,7 @@ endfunction()
 # insula_embed_migrations(module folder): every NNNN_name.sql below folder/{control,tenant} becomes part of the
 # library as a generated table (insula/generated/migrations.hpp is written by cmake/embed_migrations.cmake).
 function(insula_embed_migrations module folder)
-    file(GLOB sql CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/control/*.sql
+    file(GLOB sql CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/bootstrap/*.sql ${PROJECT_SOURCE_DIR}/${folder}/control/*.sql
         ${PROJECT_SOURCE_DIR}/${folder}/tenant/*.sql)
     if(NOT sql)
         return()

@@ -1,0 +1,85 @@
+#include "insula/tenancy/bootstrap.hpp"
+
+#include "insula/core/base64.hpp"
+#include "insula/core/crypto.hpp"
+#include "insula/core/random.hpp"
+#include "insula/pg/embedded_migrations.hpp"
+
+#include <openssl/evp.h>
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace insula::tenancy {
+namespace {
+
+constexpr int scram_iterations = 4096;  // PostgreSQL's own default
+constexpr std::size_t scram_salt_size = 16;
+
+constexpr pg::statement count_logins{
+    "tenancy.count_cells",
+    "select coalesce(min(n), 256)::integer from generate_series(0, 255) n"
+    " where not exists (select from pg_catalog.pg_roles where rolname = $1 || n)"};
+
+/// Statements that set one login up; its password as a verifier.
+std::string login_sql(const std::string& role, const secret_bytes& key, const std::string& database) {
+    const auto password = login_password(key, role);
+    return fmt::format(
+        "do $$ begin if not exists (select from pg_catalog.pg_roles where rolname = {0}) then "
+        "create role {1} login noinherit; end if; end $$;\n"
+        "alter role {1} login noinherit nosuperuser nocreaterole nocreatedb noreplication nobypassrls password "
+        "{2};\n"
+        "grant connect on database {3} to {1};\n",
+        quote_literal(role), quote_identifier(role), quote_literal(scram_verifier(password.view())),
+        quote_identifier(database));
+}
+
+}  // namespace
+
+std::string scram_verifier(std::string_view password) {
+    bytes salt(scram_salt_size);
+    random_bytes(salt);
+    secret_bytes salted(digest_256().size());
+    if (PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), salt.data(),
+                          static_cast<int>(salt.size()), scram_iterations, EVP_sha256(),
+                          static_cast<int>(salted.size()), salted.writable().data()) != 1) {
+        throw infrastructure_error("PBKDF2 failed inside OpenSSL");
+    }
+    const auto client_key = hmac_sha256(salted.view(), as_bytes("Client Key"));
+    const auto stored_key = sha256(client_key);
+    const auto server_key = hmac_sha256(salted.view(), as_bytes("Server Key"));
+    return fmt::format("SCRAM-SHA-256${}:{}${}:{}", scram_iterations, base64_encode(salt),
+                       base64_encode(stored_key), base64_encode(server_key));
+}
+
+runtime::awaitable<pg::pg_result<>> bootstrap(pg::lease& administrator, const bootstrap_options& options) {
+    std::string script = "begin;\nset local search_path = pg_catalog, pg_temp;\n";
+    // Two administrators at once would meet in "tuple concurrently updated".
+    script += "select pg_advisory_xact_lock(29676314724950274);\n";
+    script += "set local client_min_messages = warning;\n";
+    for (const auto& file : pg::embedded_bootstrap_migrations()) {
+        script += expand_names(file.sql, options.roles, options.database);
+    }
+    for (const auto& role : {options.roles.owner(), options.roles.app(), options.roles.worker()}) {
+        script += login_sql(role, options.key_encryption_key, options.database);
+    }
+    for (int cell = 0; cell < options.cells; ++cell) {
+        script += login_sql(options.roles.cell(cell), options.key_encryption_key, options.database);
+    }
+    script += "commit;\n";
+    co_return co_await administrator.exec_script(std::move(script));
+}
+
+runtime::awaitable<pg::pg_result<int>> count_cells(pg::pool& any, const role_names& roles,
+                                                   runtime::deadline until) {
+    pg::unit work;
+    work.add(count_logins, roles.prefix() + "_cell_");
+    auto answer = co_await any.run(std::move(work), until);
+    if (!answer) {
+        co_return answer.error();
+    }
+    co_return answer->front().scalar<std::int32_t>();
+}
+
+}  // namespace insula::tenancy
