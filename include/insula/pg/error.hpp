@@ -102,12 +102,16 @@ struct pg_error {
     std::string message;
     std::string constraint;  ///< name of the violated constraint, or empty
     std::string detail;
-    int statement =
-        -1;  ///< index in the unit; -1: the preamble, the commit at Sync, or no statement at all
-    bool maybe_committed =
-        false;  ///< the connection was lost after Sync or COMMIT had been handed to it
+    /// Index in the unit; -1: the preamble, the commit at Sync, or no statement at all.
+    int statement = -1;
+    /// The connection was lost, or the deadline passed, after Sync or COMMIT had been handed to it.
+    bool maybe_committed = false;
+    /// XX000 "tuple concurrently updated" or 0A000 "cached plan must not change result type", told
+    /// apart by the server's source routine, because messages are translated.
+    bool transient = false;
 
-    /// The connection or the server is gone or unreachable; nothing is known but `maybe_committed`.
+    /// The connection or the server is gone, unreachable or silent; what is known of the outcome is
+    /// `maybe_committed`.
     bool lost() const noexcept;
     /// The same transaction may succeed when it is run again from its start: 40001, 40P01, 55P03,
     /// XX000 "tuple concurrently updated", and plans or prepared names that DDL invalidated
@@ -134,8 +138,8 @@ private:
 [[noreturn]] void throw_exception_from_error(const pg_error& error,
                                              const boost::source_location& where);
 
-/// The API's view, for what no caller treats specially: lost, exhausted, out of time -> unavailable
-/// (503); retryable -> unavailable; everything else -> internal. The server's text goes to
+/// The API's view, for what no caller treats specially: lost, exhausted, out of time -> overloaded
+/// (503); retryable -> overloaded; everything else -> internal. The server's text goes to
 /// `internal()` only.
 insula::error to_error(const pg_error& error);
 

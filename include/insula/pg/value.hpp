@@ -250,7 +250,10 @@ public:
 
     std::size_t size() const noexcept { return slots_.size(); }
     const slot& operator[](std::size_t i) const noexcept { return slots_[i]; }
-    const char* data(const slot& s) const noexcept { return bytes_.data() + s.offset; }
+    const char* data(const slot& s) const noexcept {
+        // Never null: to libpq a null pointer is SQL's NULL.
+        return s.length == 0 ? "" : bytes_.data() + s.offset;
+    }
     std::size_t bytes() const noexcept { return bytes_.size(); }
 
 private:
