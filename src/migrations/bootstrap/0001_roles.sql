@@ -131,23 +131,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     schema_name text := provision.tenant_name(tenant);
-    version integer;
+    reached integer;
     step record;
 begin
     perform pg_advisory_xact_lock_shared(29676314724950273);
-    select t.schema_version into strict version from control.tenant t
+    select t.schema_version into strict reached from control.tenant t
         where t.id = apply_tenant_migrations.tenant for update;
     for step in
-        select m.number, m.sql from control.tenant_migration m where m.number > version order by m.number
+        select m.number, m.sql from control.tenant_migration m where m.number > reached order by m.number
     loop
         execute replace(step.sql, '{t}', quote_ident(schema_name));
-        version := step.number;
+        reached := step.number;
     end loop;
     execute format('grant select, insert, update, delete on all tables in schema %I to %I',
                    schema_name, schema_name);
     execute format('grant usage on all sequences in schema %I to %I', schema_name, schema_name);
-    update control.tenant t set schema_version = version where t.id = apply_tenant_migrations.tenant;
-    return version;
+    update control.tenant t set schema_version = reached where t.id = apply_tenant_migrations.tenant;
+    return reached;
 end
 $$;
 

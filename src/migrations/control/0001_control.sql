@@ -22,6 +22,8 @@ create table control.tenant (
     failure_code text,
     failure_detail text,
     purge_at timestamptz,
+    -- The ETag: raised by every change a client can see.
+    version integer not null default 1,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 ) with (fillfactor = 80);
@@ -74,6 +76,7 @@ create table control.account (
     active boolean not null default true,
     -- Set when the registration that made the account failed: the mail address is free again.
     released_at timestamptz,
+    version integer not null default 1,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 ) with (fillfactor = 80);

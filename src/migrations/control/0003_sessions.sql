@@ -55,32 +55,43 @@ grant select, insert, update on control.session, control.mail_token, control.sig
 grant select, insert, update on control.session, control.mail_token to {role:worker};
 
 -- First statement of every unit that writes: raises when the session is over, its version is old, the
--- member is gone or the tenant does not take writes. The tenant is the role's.
-create function tenant_api.assert_session(p_session uuid, p_version integer, p_user uuid) returns void
-language plpgsql stable security definer
+-- member is gone or the tenant does not take writes. `p_tenant` is null for an operator without a tenant.
+create function control.assert_session(p_session uuid, p_version integer, p_user uuid, p_tenant uuid) returns void
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    tenant uuid := tenant_api.current_tenant();
     tenant_status text;
     alive boolean;
 begin
-    select t.status, s.ended_at is null and s.version = p_version and s.expires_at > now()
-                     and m.status = 'active' and a.active
+    select t.status, s.ended_at is null and s.version = p_version and s.expires_at > now() and a.active
+                     and (s.tenant_id is null or m.status = 'active')
         into tenant_status, alive
         from control.session s
-        join control.tenant t on t.id = s.tenant_id
         join control.account a on a.id = s.user_id
-        join control.membership m on m.tenant_id = s.tenant_id and m.user_id = s.user_id
-        where s.id = p_session and s.user_id = p_user and s.tenant_id = tenant;
+        left join control.tenant t on t.id = s.tenant_id
+        left join control.membership m on m.tenant_id = s.tenant_id and m.user_id = s.user_id
+        where s.id = p_session and s.user_id = p_user and s.tenant_id is not distinct from p_tenant;
     if alive is not true then
         raise exception using errcode = 'IS001', message = 'session ' || p_session || ' is over';
     end if;
     if tenant_status <> 'ready' then
         raise exception using errcode =
             case tenant_status when 'suspended' then 'IS002' when 'pending_deletion' then 'IS003' else 'IS004' end,
-            message = 'tenant ' || tenant || ' is ' || tenant_status;
+            message = 'tenant ' || p_tenant || ' is ' || tenant_status;
     end if;
+end
+$$;
+revoke all on function control.assert_session(uuid, integer, uuid, uuid) from public;
+grant execute on function control.assert_session(uuid, integer, uuid, uuid) to {role:app};
+
+-- The tenant's half takes the tenant from the role, and what it may ask from the session's own rows.
+create function tenant_api.assert_session(p_session uuid, p_version integer, p_user uuid) returns void
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform control.assert_session(p_session, p_version, p_user, tenant_api.current_tenant());
 end
 $$;
 revoke all on function tenant_api.assert_session(uuid, integer, uuid) from public;

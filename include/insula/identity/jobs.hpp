@@ -1,0 +1,59 @@
+#pragma once
+// What identity enqueues. Kind and input are declared here, below the workflows that run them, because
+// identity may not know those; workflows/<name>.hpp derives from the job and adds the steps.
+
+#include "insula/core/ids.hpp"
+
+#include <boost/describe.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace insula::identity {
+
+struct provision_input {
+    tenant_id tenant;
+    user_id owner;
+    std::int32_t cell = 0;
+    /// The account was made by the same registration, so its mail address is free again when that fails.
+    bool new_account = false;
+};
+BOOST_DESCRIBE_STRUCT(provision_input, (), (tenant, owner, cell, new_account))
+
+/// Makes role, schema and tables of a new tenant and opens it.
+struct provision_job {
+    static constexpr std::string_view kind = "tenant.provision";
+    using input = provision_input;
+};
+
+struct mail_input {
+    /// "verify_email": which template.
+    std::string purpose;
+    std::string to;
+    std::string full_name;
+    /// The single-use token of the link, sealed under a key of ours: operators can read inputs.
+    std::string sealed_token;
+};
+BOOST_DESCRIBE_STRUCT(mail_input, (), (purpose, to, full_name, sealed_token))
+
+/// Sends one mail, at least once, always with the same Message-ID.
+struct mail_job {
+    static constexpr std::string_view kind = "mail.send";
+    using input = mail_input;
+};
+
+struct resend_input {
+    std::string email_canonical;
+};
+BOOST_DESCRIBE_STRUCT(resend_input, (), (email_canonical))
+
+/// Looks the address up and, when there is somebody to verify, sends a new mail. A task, so that the answer to
+/// the caller takes the same time whether there is somebody or not.
+struct resend_job {
+    static constexpr std::string_view kind = "mail.resend_verification";
+    using input = resend_input;
+};
+
+}  // namespace insula::identity
