@@ -3,6 +3,7 @@
 #include "insula/core/error.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,7 +25,7 @@ public:
 
     /// nullopt when absent; "" when given without a value.
     std::optional<std::string_view> find(std::string_view name) const noexcept;
-    std::size_t size() const noexcept { return size_; }
+    std::size_t size() const noexcept { return pairs_.size(); }
     std::string_view name(std::size_t index) const noexcept;
     std::string_view value(std::size_t index) const noexcept;
 
@@ -32,9 +33,10 @@ private:
     struct pair {
         std::uint32_t name, name_size, value, value_size;  // offsets into text_
     };
+    bool append(std::string_view part);
+
     std::string text_;
     std::vector<pair> pairs_;
-    std::size_t size_ = 0;
 };
 
 }  // namespace insula::http

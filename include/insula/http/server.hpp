@@ -11,7 +11,6 @@
 #include "insula/runtime/loop.hpp"
 
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -39,10 +38,10 @@ public:
     server(const server&) = delete;
     server& operator=(const server&) = delete;
 
-    /// Binds (port 0: the kernel chooses one, for all loops the same) and starts accepting on each
-    /// loop. May be called from any thread, before or while the loops run. Error: internal with the
-    /// reason in internal().
-    result<> start(std::span<runtime::loop* const> loops);
+    /// Binds (port 0: the kernel chooses one, the same for all loops) and starts accepting on each of the loops, which
+    /// must be running. Awaited on any of them, once. Error: internal, with the reason in internal(); then
+    /// nothing was started and stop() is not needed.
+    runtime::awaitable<result<>> start(std::vector<runtime::loop*> loops);
 
     /// From now on /readyz may say so and every response carries `Connection: close`; accepting
     /// goes on (a load balancer needs a moment to notice). Any thread.
