@@ -10,4 +10,15 @@ unit::entry& unit::begin_entry(const char* name, std::string_view text) {
     return e;
 }
 
+unit& unit::append(const unit& other) {
+    const std::size_t before = params_.size();
+    params_.append(other.params_);
+    for (const entry& added : other.entries_) {
+        entry& e = entries_.emplace_back(added);
+        e.params_begin += before;
+        e.params_end += before;
+    }
+    return *this;
+}
+
 }  // namespace insula::pg

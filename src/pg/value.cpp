@@ -78,6 +78,15 @@ void param_list::close_slot(std::size_t before, oid type) {
                       static_cast<std::int32_t>(bytes_.size() - before), type});
 }
 
+void param_list::append(const param_list& other) {
+    const auto before = static_cast<std::uint32_t>(bytes_.size());
+    bytes_.insert(bytes_.end(), other.bytes_.begin(), other.bytes_.end());
+    for (slot s : other.slots_) {
+        s.offset += before;
+        slots_.push_back(s);
+    }
+}
+
 cell row::at(int column) const {
     if (column < 0 || column >= PQnfields(result_)) {
         throw wrong_column(fmt::format("column {} of {}", column, PQnfields(result_)));

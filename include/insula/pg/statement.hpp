@@ -80,6 +80,10 @@ public:
         return *this;
     }
 
+    /// Puts another unit's statements behind this one's. A scope stays this unit's own: `other` must
+    /// have none.
+    unit& append(const unit& other);
+
     std::size_t size() const noexcept { return entries_.size(); }
     bool empty() const noexcept { return entries_.empty(); }
     const std::optional<unit_scope>& scope() const noexcept { return scope_; }

@@ -248,6 +248,9 @@ public:
         }
     }
 
+    /// All of `other`, behind what is here.
+    void append(const param_list& other);
+
     std::size_t size() const noexcept { return slots_.size(); }
     const slot& operator[](std::size_t i) const noexcept { return slots_[i]; }
     const char* data(const slot& s) const noexcept {
