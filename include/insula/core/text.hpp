@@ -19,7 +19,8 @@ namespace insula {
 /// paragraph separator, or one of the bidirectional formatting characters that reorder what follows
 /// (U+202A–202E, U+2066–2069).
 [[nodiscard]] bool has_control_characters(std::string_view text) noexcept;
-/// The same, but tab, line feed and carriage return are allowed (for text of several lines).
+/// True for category Cc only, tab, line feed and carriage return allowed: for text of several
+/// lines.
 [[nodiscard]] bool has_control_characters_but_line_breaks(std::string_view text) noexcept;
 
 /// True when valid UTF-8 has a character with the Unicode property White_Space.

@@ -30,9 +30,10 @@ struct uuid {
     auto operator<=>(const uuid&) const = default;
 };
 
-/// A new version 7 UUID: milliseconds since 1970, then a counter that only grows within this
-/// process (RFC 9562 section 6.2, method 1), then 62 random bits. Strictly increasing over all
-/// threads. Throws infrastructure_error when the operating system has no randomness.
+/// A new version 7 UUID (RFC 9562 section 5.7): 48 bits of milliseconds since 1970, 12 bits of
+/// their fraction (section 6.2, method 3), 62 random bits. Strictly increasing over all threads of
+/// this process: where the clock stands or goes back, the first 60 bits count on. Throws
+/// infrastructure_error when the operating system has no randomness.
 [[nodiscard]] uuid make_uuid_v7();
 
 }  // namespace insula

@@ -10,6 +10,8 @@
 #include <boost/system/result.hpp>
 
 #include <compare>
+#include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,10 @@ namespace insula {
 struct value_problem {
     std::string code;
     std::string detail;
+
+    // Not an aggregate: as one it could be made of a single string, and result<std::string,
+    // value_problem> would not know which side a string is.
+    value_problem(std::string c, std::string d) : code(std::move(c)), detail(std::move(d)) {}
 };
 [[noreturn]] void throw_exception_from_error(const value_problem& problem,
                                              const boost::source_location& where);
@@ -139,6 +145,8 @@ public:
     /// The whole text must match. Codes: too_short, too_long, invalid_slug, reserved.
     [[nodiscard]] static value_result<slug> parse(std::string_view text);
     [[nodiscard]] static bool is_reserved(std::string_view text) noexcept;
+    /// Sorted; for whoever checks that the database's constraint knows the same words.
+    [[nodiscard]] static std::span<const std::string_view> reserved_words() noexcept;
     [[nodiscard]] static boost::json::object schema();
 
     [[nodiscard]] const std::string& str() const noexcept { return text_; }
@@ -187,8 +195,8 @@ private:
     bool possible_ = false;
 };
 
-/// An opaque token that a client gives back (refresh, mail, registration): 1–512 printable ASCII
-/// characters. Whether it is a known one is for its owner to say; anything else is simply unknown.
+/// An opaque token that a client gives back (refresh, mail, registration): 1–512 bytes.
+/// Whether it is one of ours is for its owner to say; anything else is simply unknown.
 class opaque_token {
 public:
     static constexpr std::size_t size_max = 512;
