@@ -1,0 +1,174 @@
+#include "insula/identity/registration.hpp"
+
+#include "insula/audit/audit.hpp"
+#include "insula/core/random.hpp"
+#include "insula/identity/jobs.hpp"
+#include "insula/identity/mail_tokens.hpp"
+#include "insula/queue/enqueue.hpp"
+#include "insula/tenancy/scope.hpp"
+
+namespace insula::identity {
+namespace {
+
+constexpr pg::statement add_account{"registration.account",
+                                    "insert into control.account (id, email, email_canonical, full_name,"
+                                    " password_hash) values ($1, $2, $3, $4, $5) returning created_at"};
+constexpr pg::statement add_tenant{"registration.tenant",
+                                   "insert into control.tenant (id, slug, name, cell) values ($1, $2, $3, $4)"};
+// An intent: the last step of provisioning makes it active.
+constexpr pg::statement add_membership{"registration.membership",
+                                       "insert into control.membership (tenant_id, user_id, role)"
+                                       " values ($1, $2, 'owner')"};
+constexpr pg::statement add_registration{"registration.registration",
+                                         "insert into control.registration (id_hash, tenant_id, user_id, run_id)"
+                                         " values ($1, $2, $3, $4)"};
+constexpr pg::statement find_registration{
+    "registration.find",
+    "select t.id, t.slug, t.name, t.status, r.run_id, t.failure_code, t.failure_detail"
+    " from control.registration r join control.tenant t on t.id = r.tenant_id"
+    " where r.id_hash = $1 and t.status <> 'gone'"};
+
+error taken(const pg::pg_error& failure) {
+    if (failure.violates("tenant_slug_taken")) {
+        return {errc::slug_taken, "Another tenant has this slug. Choose another one."};
+    }
+    if (failure.violates("account_email_taken")) {
+        return {errc::email_taken, "There is an account with this e-mail address. Log in, or reset its password."};
+    }
+    return pg::to_error(failure);
+}
+
+struct hashed_password {
+    std::optional<value_problem> problem;
+    std::string hash;
+};
+
+/// Strength and hash cost tens of milliseconds: on the CPU pool, whose queue is bounded.
+runtime::awaitable<result<std::string>> hash_new_password(context& with, const registration_form& form) {
+    auto done = co_await with.hashing.run([&with, &form]() -> hashed_password {
+        if (auto problem = check_new_password(form.password.view(), form.email.str(), form.full_name.str(),
+                                              form.tenant_name.str())) {
+            return {std::move(problem), {}};
+        }
+        return {std::nullopt, with.hasher.hash(form.password.view())};
+    });
+    if (!done) {
+        co_return done.error();
+    }
+    if (done->problem) {
+        co_return error::validation("/password", done->problem->code, done->problem->detail);
+    }
+    co_return std::move(done->hash);
+}
+
+struct found_registration {
+    registration_status status;
+    run_id run;
+};
+
+runtime::awaitable<result<found_registration>> find(context& with, std::string_view registration_id,
+                                                    runtime::deadline until) {
+    pg::unit work;
+    work.add(find_registration, secret_keys::stored_form(registration_id));
+    auto answer = co_await with.control.run(std::move(work), until);
+    if (!answer) {
+        co_return pg::to_error(answer.error());
+    }
+    if (answer->front().empty()) {
+        co_return error(errc::not_found, "There is no registration with this id.");
+    }
+    const auto row = answer->front().front();
+    found_registration found;
+    found.status.tenant = row.get<tenant_id>(0);
+    found.status.slug = row.get<std::string>(1);
+    found.status.name = row.get<std::string>(2);
+    const auto status = tenancy::parse_tenant_status(row.get<std::string_view>(3));
+    using enum tenancy::tenant_status;
+    found.status.status = status == provisioning || status == failed ? status : ready;
+    found.run = row.get<run_id>(4);
+    if (status == failed) {
+        found.status.failure_code = row.get<std::optional<std::string>>(5).value_or("");
+        found.status.failure_detail = row.get<std::optional<std::string>>(6).value_or("");
+    }
+    co_return found;
+}
+
+}  // namespace
+
+runtime::awaitable<result<registered>> register_tenant(context& with, const registration_form& form,
+                                                       caller from) {
+    auto hash = co_await hash_new_password(with, form);
+    if (!hash) {
+        co_return hash.error();
+    }
+    registered made{random_token_128(), user_id::make(), tenant_id::make(), {}};
+    const auto run = run_id::make();
+    const int cell = tenancy::choose_cell(made.tenant, with.cells);
+
+    pg::unit work;
+    work.add(add_account, made.user, form.email.str(), form.email.canonical(), form.full_name, *hash);
+    work.add(add_tenant, made.tenant, form.tenant_slug, form.tenant_name, cell);
+    work.add(add_membership, made.tenant, made.user);
+    work.add(add_registration, secret_keys::stored_form(made.registration_id.view()), made.tenant, made.user, run);
+    auto provision = queue::request_for<provision_job>(
+        {.tenant = made.tenant, .owner = made.user, .cell = cell, .new_account = true});
+    provision.tenant = made.tenant;
+    provision.lock_key = "tenant:" + made.tenant.str();
+    queue::add_enqueue(work, run, provision);
+    add_verification_mail(
+        work, with.keys, {made.user, form.email.str(), form.email.canonical(), form.full_name.str()});
+    audit::entry entry;
+    entry.action = "user.register";
+    entry.entity_type = "user";
+    entry.entity_id = made.user.str();
+    entry.user = made.user;
+    entry.ip = from.ip;
+    entry.request_id = from.request_id;
+    audit::add(work, entry, made.tenant);
+
+    auto answer = co_await with.control.run(std::move(work), from.until);
+    if (!answer) {
+        co_return taken(answer.error());
+    }
+    made.created_at = answer->front().scalar<timestamp>();
+    with.tasks.wake();
+    co_return made;
+}
+
+runtime::awaitable<result<registration_status>> read_registration(context& with, std::string_view registration_id,
+                                                                 runtime::deadline wait_until,
+                                                                 runtime::deadline until) {
+    auto found = co_await find(with, registration_id, until);
+    if (!found) {
+        co_return found.error();
+    }
+    if (!found->status.final() && !wait_until.expired()) {
+        // Interest first, then the look: a change in between wakes us.
+        auto watch = with.tasks.changes().subscribe(*runtime::loop::current(), found->run);
+        for (;;) {
+            found = co_await find(with, registration_id, until);
+            if (!found || found->status.final()) {
+                break;
+            }
+            // Another process may do the work, and its NOTIFY may be lost: look again each second.
+            (void)co_await watch.next(wait_until.sooner(runtime::deadline::after(std::chrono::seconds(1))));
+            if (wait_until.expired()) {
+                found = co_await find(with, registration_id, until);
+                break;
+            }
+        }
+        if (!found) {
+            co_return found.error();
+        }
+    }
+    auto steps = co_await queue::read_status(with.control, with.tasks.workflows(), found->run, until);
+    if (!steps) {
+        co_return pg::to_error(steps.error());
+    }
+    if (*steps) {
+        found->status.steps = std::move((*steps)->steps);
+    }
+    co_return std::move(found->status);
+}
+
+}  // namespace insula::identity

@@ -1,0 +1,90 @@
+#include "insula/identity/users.hpp"
+
+#include "insula/core/json_writer.hpp"
+
+namespace insula::identity {
+namespace {
+
+constexpr pg::statement read_one{"users.read",
+                                 "select id, email, full_name, email_verified_at is not null, created_at, updated_at,"
+                                 " version from control.account where id = $1 and active and released_at is null"};
+// The audit row is written by the statement that changes, once for the row it changed.
+constexpr pg::statement rename_one{
+    "users.rename",
+    "with changed as (update control.account set full_name = $2, version = version + 1, updated_at = now()"
+    "  where id = $1 and active and released_at is null and ($3::integer is null or version = $3)"
+    "  returning id, email, full_name, email_verified_at is not null, created_at, updated_at, version),"
+    " logged as (insert into control.audit_log (id, tenant_id, user_id, operator_user_id, action, entity_type,"
+    "  entity_id, changes, ip, request_id)"
+    "  select $4, $5, $1, $6, 'user.update', 'user', id::text, $7::jsonb, $8, $9 from changed)"
+    " select * from changed"};
+constexpr pg::statement tenant_of_member{
+    "users.tenant",
+    "select t.id, t.slug, t.name, t.status, m.role, t.created_at, t.version from control.tenant t"
+    " join control.membership m on m.tenant_id = t.id and m.user_id = $1 and m.status = 'active'"
+    " where t.slug = $2 and t.status not in ('failed', 'gone')"};
+
+user to_user(const pg::row& row) {
+    return {row.get<user_id>(0),   row.get<std::string>(1), row.get<std::string>(2),  row.get<bool>(3),
+            row.get<timestamp>(4), row.get<timestamp>(5),   row.get<std::int32_t>(6)};
+}
+
+}  // namespace
+
+runtime::awaitable<result<user>> read_user(context& with, user_id id, runtime::deadline until) {
+    pg::unit work;
+    work.add(read_one, id);
+    auto answer = co_await with.control.run(std::move(work), until);
+    if (!answer) {
+        co_return pg::to_error(answer.error());
+    }
+    if (answer->front().empty()) {
+        co_return error(errc::not_found, "The account no longer exists.");
+    }
+    co_return to_user(answer->front().front());
+}
+
+runtime::awaitable<result<user>> rename_user(context& with, const token::claims& who, const person_name& full_name,
+                                             std::optional<std::int32_t> if_version, caller from) {
+    std::string changes;
+    json_writer(changes).begin_object().member("full_name", full_name).end_object();
+    pg::unit work;
+    add_assert_session(work, who);
+    work.add(rename_one, who.subject, full_name, if_version, audit_id::make(), who.tenant, who.actor, changes,
+             from.ip, from.request_id);
+    work.add(read_one, who.subject);
+    auto answer = co_await with.control.run(std::move(work), from.until);
+    if (!answer) {
+        co_return tenancy::to_error(answer.error());
+    }
+    if (!(*answer)[1].empty()) {
+        co_return to_user((*answer)[1].front());
+    }
+    if ((*answer)[2].empty()) {
+        co_return error(errc::not_found, "The account no longer exists.");
+    }
+    co_return error(errc::precondition_failed, "The account has changed since; read it again.");
+}
+
+runtime::awaitable<result<tenant_view>> read_tenant(context& with, user_id reader, std::string_view slug,
+                                                    runtime::deadline until) {
+    pg::unit work;
+    work.add(tenant_of_member, reader, slug);
+    auto answer = co_await with.control.run(std::move(work), until);
+    if (!answer) {
+        co_return pg::to_error(answer.error());
+    }
+    if (answer->front().empty()) {
+        co_return error(errc::not_found, "There is no such tenant, or you are not a member of it.");
+    }
+    const auto row = answer->front().front();
+    co_return tenant_view{row.get<tenant_id>(0),
+                          row.get<std::string>(1),
+                          row.get<std::string>(2),
+                          tenancy::parse_tenant_status(row.get<std::string_view>(3)),
+                          token::parse_role(row.get<std::string_view>(4)).value_or(token::role::none),
+                          row.get<timestamp>(5),
+                          row.get<std::int32_t>(6)};
+}
+
+}  // namespace insula::identity
