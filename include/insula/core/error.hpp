@@ -30,6 +30,8 @@ struct field_error {
 /// An expected failure. 24 bytes, cheap to move and to copy; the texts are shared and immutable.
 class [[nodiscard]] error {
 public:
+    /// internal. What result<T>::error() answers when there is no error.
+    error() noexcept : code_(errc::internal) {}
     /// Implicit, so that `return errc::not_found;` reads well. `detail` is sent to clients: never
     /// put a password, a token, a name of another tenant or server text in it. `internal` goes to
     /// the log only.

@@ -25,6 +25,7 @@ struct value_problem {
 
     // Not an aggregate: as one it could be made of a single string, and result<std::string,
     // value_problem> would not know which side a string is.
+    value_problem() = default;
     value_problem(std::string c, std::string d) : code(std::move(c)), detail(std::move(d)) {}
 };
 [[noreturn]] void throw_exception_from_error(const value_problem& problem,
