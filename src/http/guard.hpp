@@ -1,6 +1,7 @@
 #pragma once
-// The framing guard: looks at the raw octets before Beast does and refuses every message about whose end two
-// parties could disagree (RFC 9112, FACTS.md 5). It only ever refuses; what a message means is read from Beast's parser.
+// The framing guard: looks at the raw octets before Beast does and refuses every message about
+// whose end two parties could disagree (RFC 9112, FACTS.md 5). It only ever refuses; what a message
+// means is read from Beast's parser.
 
 #include <cstddef>
 #include <cstdint>
@@ -8,18 +9,20 @@
 
 namespace insula::http {
 
-/// Why a message is not answered normally. Each has one status (see refusal_error); all of them end the connection.
+/// Why a message is not answered normally. Each has one status (see refusal_error); all of them end
+/// the connection.
 enum class refusal : std::uint8_t {
     none,
-    malformed,        // 400
-    timeout,          // 408
-    body_too_large,   // 413
-    expectation,      // 417
-    header_too_large, // 431
-    unknown_coding,   // 501
+    malformed,         // 400
+    timeout,           // 408
+    body_too_large,    // 413
+    expectation,       // 417
+    header_too_large,  // 431
+    unknown_coding,    // 501
 };
 
-/// Finds the end of a header while it arrives, octet by octet if need be, and refuses what can never become one.
+/// Finds the end of a header while it arrives, octet by octet if need be, and refuses what can
+/// never become one.
 class header_scanner {
 public:
     struct found {
@@ -35,11 +38,12 @@ private:
     std::size_t scanned_ = 0;  // no line feed before this
 };
 
-/// A complete header, from the method to the empty line: the request line, every field line, exactly one framing source, Host, Expect.
+/// A complete header, from the method to the empty line: the request line, every field line,
+/// exactly one framing source, Host, Expect.
 refusal check_header(std::string_view header, std::size_t fields_max) noexcept;
 
-/// Follows the chunked coding over the octets of a body as they arrive. Extensions are allowed, validated and bounded;
-/// trailers are refused.
+/// Follows the chunked coding over the octets of a body as they arrive. Extensions are allowed,
+/// validated and bounded; trailers are refused.
 class chunk_guard {
 public:
     struct bounds {
@@ -52,14 +56,31 @@ public:
     struct progress {
         refusal why = refusal::none;
         std::size_t taken = 0;  // octets that belong to this message
+        std::size_t whole =
+            0;  // of these, those up to the last complete chunk line, data octet or end
         bool done = false;
     };
     progress feed(std::string_view data) noexcept;
 
 private:
     enum class state : std::uint8_t {
-        size_first, size, ext_before_name, ext_name, ext_after_name, ext_before_value, ext_token, ext_quoted, ext_escape,
-        ext_after_value, line_feed, data, data_cr, data_lf, last_cr, last_lf, done
+        size_first,
+        size,
+        ext_before_name,
+        ext_name,
+        ext_after_name,
+        ext_before_value,
+        ext_token,
+        ext_quoted,
+        ext_escape,
+        ext_after_value,
+        line_feed,
+        data,
+        data_cr,
+        data_lf,
+        last_cr,
+        last_lf,
+        done
     };
     refusal step(unsigned char c) noexcept;
     refusal extension(unsigned char c) noexcept;

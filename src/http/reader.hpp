@@ -1,6 +1,6 @@
 #pragma once
-// One connection's incoming side as a state machine without I/O: octets go in, complete requests come out. The session
-// drives it; unit tests drive it octet by octet.
+// One connection's incoming side as a state machine without I/O: octets go in, complete requests
+// come out. The session drives it; unit tests drive it octet by octet.
 
 #include "http/guard.hpp"
 
@@ -19,8 +19,8 @@
 
 namespace insula::http {
 
-/// What Beast's parser finds, kept as views (of the header's copy) and one body string: no `fields` container,
-/// no allocation once the vectors have grown.
+/// What Beast's parser finds, kept as views (of the header's copy) and one body string: no `fields`
+/// container, no allocation once the vectors have grown.
 class request_sink final : public boost::beast::http::basic_parser<true> {
 public:
     request_sink(std::vector<field>& fields, std::string& body) : fields_(fields), body_(body) {}
@@ -35,7 +35,8 @@ private:
     using error_code = boost::beast::error_code;
     using text = boost::beast::string_view;
 
-    void on_request_impl(boost::beast::http::verb, text method, text target, int version, error_code&) override;
+    void on_request_impl(boost::beast::http::verb, text method, text target, int version,
+                         error_code&) override;
     void on_response_impl(int, text, int, error_code&) override {}
     void on_field_impl(boost::beast::http::field, text name, text value, error_code&) override;
     void on_header_impl(error_code&) override {}

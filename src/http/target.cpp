@@ -10,13 +10,18 @@ namespace insula::http {
 namespace {
 
 int hex(char c) noexcept {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
     return -1;
 }
 
-bool control(char c) noexcept { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+bool control(char c) noexcept {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
 
 split_target split_origin(std::string_view target) noexcept {
     const auto question = target.find('?');
@@ -25,23 +30,28 @@ split_target split_origin(std::string_view target) noexcept {
 }
 
 bool empty_or_dot_segment(std::string_view path) noexcept {
-    if (path == "/") return false;
+    if (path == "/")
+        return false;
     std::size_t at = 1;
     while (true) {
         const auto slash = path.find('/', at);
         const auto segment = path.substr(at, slash == std::string_view::npos ? slash : slash - at);
-        if (segment.empty() || segment == "." || segment == "..") return true;
-        if (slash == std::string_view::npos) return false;
+        if (segment.empty() || segment == "." || segment == "..")
+            return true;
+        if (slash == std::string_view::npos)
+            return false;
         at = slash + 1;
     }
 }
 
 /// %2F, %5C and a plain backslash: one party's separator, another's ordinary character.
 bool hidden_separator(std::string_view raw) noexcept {
-    if (raw.find('\\') != std::string_view::npos) return true;
+    if (raw.find('\\') != std::string_view::npos)
+        return true;
     for (auto at = raw.find('%'); at != std::string_view::npos; at = raw.find('%', at + 1)) {
         const auto code = raw.substr(at + 1, 2);
-        if (iequals(code, "2f") || iequals(code, "5c")) return true;
+        if (iequals(code, "2f") || iequals(code, "5c"))
+            return true;
     }
     return false;
 }
@@ -49,18 +59,26 @@ bool hidden_separator(std::string_view raw) noexcept {
 }  // namespace
 
 split_target split(std::string_view target, bool options) noexcept {
-    if (target.empty()) return {};
-    if (target.front() == '/') return split_origin(target);
-    if (target == "*") return options ? split_target{target_form::asterisk, {}, {}} : split_target{};
+    if (target.empty())
+        return {};
+    if (target.front() == '/')
+        return split_origin(target);
+    if (target == "*")
+        return options ? split_target{target_form::asterisk, {}, {}} : split_target{};
     const auto scheme_end = target.find("://");
-    if (scheme_end == std::string_view::npos) return {};
+    if (scheme_end == std::string_view::npos)
+        return {};
     const auto scheme = target.substr(0, scheme_end);
-    if (!iequals(scheme, "http") && !iequals(scheme, "https")) return {};
+    if (!iequals(scheme, "http") && !iequals(scheme, "https"))
+        return {};
     const auto rest = target.substr(scheme_end + 3);
     const auto authority_end = rest.find_first_of("/?");
-    if (!valid_host(rest.substr(0, authority_end))) return {};
-    if (authority_end == std::string_view::npos) return {target_form::origin, "/", {}};
-    if (rest[authority_end] == '/') return split_origin(rest.substr(authority_end));
+    if (!valid_host(rest.substr(0, authority_end)))
+        return {};
+    if (authority_end == std::string_view::npos)
+        return {target_form::origin, "/", {}};
+    if (rest[authority_end] == '/')
+        return split_origin(rest.substr(authority_end));
     return {target_form::origin, "/", rest.substr(authority_end + 1)};
 }
 
@@ -70,10 +88,12 @@ bool percent_decode(std::string_view text, bool plus, std::string& out) {
             out.push_back(plus && text[i] == '+' ? ' ' : text[i]);
             continue;
         }
-        if (text.size() - i < 3) return false;
+        if (text.size() - i < 3)
+            return false;
         const int high = hex(text[i + 1]);
         const int low = hex(text[i + 2]);
-        if (high < 0 || low < 0) return false;
+        if (high < 0 || low < 0)
+            return false;
         out.push_back(static_cast<char>(high * 16 + low));
         i += 2;
     }
@@ -84,9 +104,12 @@ path_verdict canonical_path(std::string_view raw, std::string& storage, std::str
     out = raw;
     if (raw.find_first_of("%\\") != std::string_view::npos) {
         storage.clear();
-        if (!percent_decode(raw, false, storage)) return path_verdict::malformed;
-        if (std::any_of(storage.begin(), storage.end(), control) || !valid_utf8(storage)) return path_verdict::malformed;
-        if (hidden_separator(raw)) return path_verdict::names_nothing;
+        if (!percent_decode(raw, false, storage))
+            return path_verdict::malformed;
+        if (std::any_of(storage.begin(), storage.end(), control) || !valid_utf8(storage))
+            return path_verdict::malformed;
+        if (hidden_separator(raw))
+            return path_verdict::names_nothing;
         out = storage;
     }
     return empty_or_dot_segment(out) ? path_verdict::names_nothing : path_verdict::ok;

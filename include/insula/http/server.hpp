@@ -38,9 +38,9 @@ public:
     server(const server&) = delete;
     server& operator=(const server&) = delete;
 
-    /// Binds (port 0: the kernel chooses one, the same for all loops) and starts accepting on each of the loops, which
-    /// must be running. Awaited on any of them, once. Error: internal, with the reason in internal(); then
-    /// nothing was started and stop() is not needed.
+    /// Binds (port 0: the kernel chooses one, the same for all loops) and starts accepting on each
+    /// of the loops, which must be running. Awaited on any of them, once. Error: internal, with the
+    /// reason in internal(); then nothing was started and stop() is not needed.
     runtime::awaitable<result<>> start(std::vector<runtime::loop*> loops);
 
     /// From now on /readyz may say so and every response carries `Connection: close`; accepting

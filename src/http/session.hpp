@@ -1,0 +1,111 @@
+#pragma once
+// One connection: receives, decides, calls the service, answers; one request at a time, in order.
+
+#include "http/answer.hpp"
+#include "http/cors.hpp"
+#include "http/reader.hpp"
+#include "http/recorder.hpp"
+
+#include "insula/http/problem.hpp"
+#include "insula/http/server.hpp"
+#include "insula/observe/trace.hpp"
+#include "insula/runtime/stream.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <atomic>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace insula::http {
+
+/// What all connections of a server share. Outlives them.
+struct shared_state {
+    shared_state(service& s, server_options o, observe::metrics& m, rate_limiter* l)
+        : options(std::move(o)),
+          target(s),
+          limiter(l),
+          origins(options.cors_origins),
+          record(s, options.name, options.limits, m) {}
+
+    server_options options;
+    service& target;
+    rate_limiter* limiter;
+    cors origins;
+    recorder record;
+    std::atomic<bool> draining{false};
+};
+
+class session : public boost::intrusive::list_base_hook<
+                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    session(shared_state& shared, runtime::stream stream);
+    session(const session&) = delete;
+    session& operator=(const session&) = delete;
+
+    /// Serves until the client or a rule ends the connection, then closes it in good order.
+    runtime::awaitable<void> run();
+    /// Only the answer that there is no room (503), then the end.
+    runtime::awaitable<void> turn_away();
+
+    /// An idle connection ends now, a busy one after its response. The loop's thread.
+    void stop() noexcept;
+
+private:
+    enum class outcome : std::uint8_t { message, refused, gone };
+    enum class waiting_for : std::uint8_t { nothing, header, body };
+    using steady = runtime::steady_clock;
+
+    runtime::awaitable<outcome> receive();
+    runtime::awaitable<bool> fill();
+    runtime::awaitable<void> answer();
+    runtime::awaitable<void> answer_refusal();
+    runtime::awaitable<response> serve_guarded();
+    runtime::awaitable<void> send(response r);
+    runtime::awaitable<bool> send_continue();
+    runtime::awaitable<void> linger();
+
+    runtime::deadline receive_deadline();
+    void begin_request();
+    void name_request();
+    void find_client();
+    ip_address forwarded_client() const;
+    void continue_trace();
+    std::optional<response> route();
+    std::optional<response> find_route();
+    std::optional<response> check_media_type() const;
+    std::optional<response> check_load();
+    response problem(const error& e) const { return make_problem(e, request_.request_id); }
+    std::size_t body_bytes_max() const noexcept;
+    void finish(const response& r);
+    void log_request(const response& r, std::chrono::nanoseconds took) const;
+    bool must_close(const response& r) const;
+
+    shared_state& shared_;
+    runtime::stream stream_;
+    request_reader reader_;
+    request request_;
+    route_match match_;
+    std::optional<response> early_;  // decided before the handler, sent when the body has been read
+    std::string cors_preflight_;
+    std::string request_id_;
+    std::string path_;
+    std::string trace_;
+    std::string client_;
+    std::string client_key_;
+    std::string out_;
+    std::optional<ip_address> peer_address_;
+    runtime::deadline phase_deadline_;
+    steady::time_point started_;
+    std::size_t served_ = 0;
+    waiting_for waiting_for_ = waiting_for::nothing;
+    bool waiting_idle_ = false;
+    bool has_head_ = false;  // reader_ holds a header that was believed
+    bool timed_out_ = false;
+    bool stopping_ = false;
+    bool closing_ = false;
+    bool refused_ = false;  // the client may still be sending
+};
+
+}  // namespace insula::http
