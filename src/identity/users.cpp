@@ -12,7 +12,7 @@ constexpr pg::statement read_one{"users.read",
 constexpr pg::statement rename_one{
     "users.rename",
     "with changed as (update control.account set full_name = $2, version = version + 1, updated_at = now()"
-    "  where id = $1 and active and released_at is null and ($3::integer is null or version = $3)"
+    "  where id = $1 and active and released_at is null and ($3::integer[] is null or version = any ($3))"
     "  returning id, email, full_name, email_verified_at is not null, created_at, updated_at, version),"
     " logged as (insert into control.audit_log (id, tenant_id, user_id, operator_user_id, action, entity_type,"
     "  entity_id, changes, ip, request_id)"
@@ -45,12 +45,12 @@ runtime::awaitable<result<user>> read_user(context& with, user_id id, runtime::d
 }
 
 runtime::awaitable<result<user>> rename_user(context& with, const token::claims& who, const person_name& full_name,
-                                             std::optional<std::int32_t> if_version, caller from) {
+                                             std::optional<std::vector<std::int32_t>> if_versions, caller from) {
     std::string changes;
     json_writer(changes).begin_object().member("full_name", full_name).end_object();
     pg::unit work;
     add_assert_session(work, who);
-    work.add(rename_one, who.subject, full_name, if_version, audit_id::make(), who.tenant, who.actor, changes,
+    work.add(rename_one, who.subject, full_name, if_versions, audit_id::make(), who.tenant, who.actor, changes,
              from.ip, from.request_id);
     work.add(read_one, who.subject);
     auto answer = co_await with.control.run(std::move(work), from.until);

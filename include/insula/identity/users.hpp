@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace insula::identity {
 
@@ -20,9 +21,9 @@ struct user {
 /// Errors: not_found when the account is gone.
 runtime::awaitable<result<user>> read_user(context& with, user_id id, runtime::deadline until);
 
-/// `if_version`: change only this version (precondition_failed otherwise). Audited as user.update.
+/// `if_versions`: change only one of these versions (precondition_failed otherwise). Audited as user.update.
 runtime::awaitable<result<user>> rename_user(context& with, const token::claims& who, const person_name& full_name,
-                                             std::optional<std::int32_t> if_version, caller from);
+                                             std::optional<std::vector<std::int32_t>> if_versions, caller from);
 
 struct tenant_view {
     tenant_id id;

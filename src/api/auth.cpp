@@ -1,0 +1,135 @@
+#include "authenticate.hpp"
+#include "handlers.hpp"
+#include "schemas.hpp"
+
+#include "insula/identity/login.hpp"
+#include "insula/identity/mail_tokens.hpp"
+
+namespace insula::api {
+namespace {
+
+struct token_form {
+    opaque_token token;
+};
+BOOST_DESCRIBE_STRUCT(token_form, (), (token))
+
+struct email_form {
+    email_address email;
+};
+BOOST_DESCRIBE_STRUCT(email_form, (), (email))
+
+std::string to_json(const identity::issued_tokens& issued) {
+    std::string text;
+    json_writer out(text);
+    out.begin_object()
+        .member("access_token", issued.access_token)
+        .member("refresh_token", issued.refresh_token.view())
+        .member("token_type", "Bearer")
+        .member("expires_in", issued.expires_in.count())
+        .member("refresh_expires_in", issued.refresh_expires_in.count());
+    out.key("tenant");
+    if (issued.tenant) {
+        out.begin_object()
+            .member("id", issued.tenant->id)
+            .member("slug", issued.tenant->slug)
+            .member("name", issued.tenant->name)
+            .member("role", token::name(issued.tenant->role))
+            .end_object();
+    } else {
+        out.null();
+    }
+    out.end_object();
+    return text;
+}
+
+/// The slug of body and header: either, or both alike.
+result<> merge_slug(const http::request& r, std::optional<std::string>& slug) {
+    const auto count = r.header_count("X-Tenant-Slug");
+    if (count == 0) {
+        return {};
+    }
+    const auto header = *r.header("X-Tenant-Slug");
+    if (count > 1 || (slug && *slug != header)) {
+        return error::validation("/tenant_slug", "mismatch", "tenant_slug and the X-Tenant-Slug header differ");
+    }
+    if (!valid_utf8(header)) {
+        return error::validation("header/X-Tenant-Slug", "invalid_utf8", "must be a slug");
+    }
+    slug = std::string(header);
+    return {};
+}
+
+}  // namespace
+
+answer log_in(anonymous_context& c) {
+    auto form = body<identity::login_form>(c.request);
+    if (!form) {
+        co_return form.error();
+    }
+    if (auto merged = merge_slug(c.request, form->tenant_slug); !merged) {
+        co_return merged.error();
+    }
+    if (auto rate = within_rate(c.app, "login", "account " + form->email.canonical()); !rate) {
+        co_return rate.error();
+    }
+    const auto issued = co_await identity::log_in(c.app.identity, c.app.tokens, *form, c.caller());
+    if (!issued) {
+        co_return issued.error();
+    }
+    co_return http::response::json(200, to_json(*issued));
+}
+
+answer verify_email(anonymous_context& c) {
+    auto form = body<token_form>(c.request);
+    if (!form) {
+        co_return form.error();
+    }
+    if (auto done = co_await identity::verify_email(c.app.identity, form->token, c.caller()); !done) {
+        co_return done.error();
+    }
+    co_return http::response::json(200, R"({"verified":true})");
+}
+
+answer resend_verification(anonymous_context& c) {
+    auto form = body<email_form>(c.request);
+    if (!form) {
+        co_return form.error();
+    }
+    if (auto rate = within_rate(c.app, "resend", "account " + form->email.canonical()); !rate) {
+        co_return rate.error();
+    }
+    if (auto done = co_await identity::resend_verification(c.app.identity, form->email, c.caller()); !done) {
+        co_return done.error();
+    }
+    co_return http::response(202, {}, {});
+}
+
+namespace schema {
+
+boost::json::object login_form() {
+    return schema_of<identity::login_form>();
+}
+boost::json::object tokens() {
+    return of({{"access_token", text()},
+               {"refresh_token", text()},
+               {"token_type", one_of({"Bearer"})},
+               {"expires_in", integer()},
+               {"refresh_expires_in", integer()},
+               {"tenant", nullable(of({{"id", uuid()},
+                                       {"slug", text()},
+                                       {"name", text()},
+                                       {"role", one_of({"owner", "admin", "member"})}}))}});
+}
+boost::json::object token_form() {
+    return schema_of<api::token_form>();
+}
+boost::json::object verified() {
+    return of({{"verified", boolean()}});
+}
+boost::json::object email_form() {
+    return schema_of<api::email_form>();
+}
+
+}  // namespace schema
+
+}  // namespace insula::api

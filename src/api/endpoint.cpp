@@ -1,0 +1,81 @@
+#include "endpoint.hpp"
+
+#include "authenticate.hpp"
+
+#include <algorithm>
+
+namespace insula::api {
+namespace {
+
+constexpr std::size_t user_agent_bytes_max = 256;
+constexpr int limit_default = 50;
+constexpr int limit_max = 100;
+
+}  // namespace
+
+identity::caller anonymous_context::caller() const {
+    std::string agent(request.header("User-Agent").value_or("").substr(0, user_agent_bytes_max));
+    if (!valid_utf8(agent)) {
+        agent.clear();  // a text column takes nothing else
+    }
+    return {std::string(request.client), std::string(request.request_id), std::move(agent), request.deadline};
+}
+
+namespace detail {
+
+answer call_anonymous(services& with, http::request& r, answer (*handler)(anonymous_context&)) {
+    anonymous_context context{with, r};
+    co_return co_await handler(context);
+}
+
+answer call_user(services& with, http::request& r, answer (*handler)(user_context&)) {
+    auto context = co_await authenticate(with, r);
+    if (!context) {
+        co_return context.error();
+    }
+    co_return co_await handler(*context);
+}
+
+answer call_member(services& with, http::request& r, answer (*handler)(member_context&)) {
+    auto user = co_await authenticate(with, r);
+    if (!user) {
+        co_return user.error();
+    }
+    if (!user->tenant || user->who.role < token::role::member) {
+        co_return error(errc::forbidden, "This needs a token of a tenant: log in with its slug.");
+    }
+    tenancy::tenant_scope scope(with.cells, user->tenant, user->who, std::string(r.client),
+                                std::string(r.request_id), r.deadline);
+    member_context context{std::move(*user), std::move(scope)};
+    co_return co_await handler(context);
+}
+
+}  // namespace detail
+
+result<int> limit_parameter(const http::request& r) {
+    const auto text = r.query.find("limit");
+    if (!text) {
+        return limit_default;
+    }
+    const auto value = decode_integer_parameter(*text, "query/limit", 1, limit_max);
+    if (!value) {
+        return value.error();
+    }
+    return static_cast<int>(*value);
+}
+
+result<> only_parameters(const http::request& r, std::initializer_list<std::string_view> names) {
+    std::vector<field_error> wrong;
+    for (std::size_t i = 0; i < r.query.size(); ++i) {
+        if (std::ranges::find(names, r.query.name(i)) == names.end()) {
+            wrong.push_back({"query/" + std::string(r.query.name(i)), "unknown_parameter",
+                             "this route has no such parameter"});
+        }
+    }
+    if (!wrong.empty()) {
+        return error::validation(std::move(wrong));
+    }
+    return {};
+}
+
+}  // namespace insula::api

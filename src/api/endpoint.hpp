@@ -1,0 +1,103 @@
+#pragma once
+// What a row of the route table can hold. An endpoint is made by a factory that is named after its policy and
+// takes a handler of that policy's context, so a handler cannot be routed with less than it asks for, and a
+// row without a policy does not compile.
+
+#include "insula/api/service.hpp"
+#include "insula/core/json.hpp"
+
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+namespace insula::api {
+
+using answer = runtime::awaitable<result<http::response>>;
+
+/// What a handler gets by policy. Lives on the coroutine's frame until the handler has answered.
+struct anonymous_context {
+    services& app;
+    http::request& request;
+
+    identity::caller caller() const;
+};
+struct user_context : anonymous_context {
+    token::claims who;
+    std::shared_ptr<const tenancy::tenant_entry> tenant;  ///< null: an operator without a tenant
+};
+/// At least that role in the token's tenant. The scope is the only way to its tables.
+struct member_context : user_context {
+    tenancy::tenant_scope scope;
+};
+struct admin_context : member_context {};
+struct owner_context : member_context {};
+struct operator_context : user_context {};
+
+/// A parameter in the query, for OpenAPI.
+struct parameter {
+    std::string_view name;
+    std::string_view description;
+    boost::json::object (*schema)();
+};
+
+/// What OpenAPI says of a route; the status of success and the errors besides the common ones.
+struct operation {
+    std::string_view id;
+    std::string_view tag;
+    std::string_view summary;
+    unsigned success = 200;
+    boost::json::object (*request)() = nullptr;
+    boost::json::object (*response)() = nullptr;  ///< null: no body
+    std::span<const errc> errors{};
+    std::span<const parameter> query{};
+    bool etag = false;      ///< answers an ETag
+    bool if_match = false;  ///< honours If-Match
+};
+
+struct endpoint {
+    http::policy policy;
+    answer (*call)(services&, http::request&);
+    operation about;
+};
+
+namespace detail {
+
+answer call_anonymous(services& with, http::request& r, answer (*handler)(anonymous_context&));
+answer call_user(services& with, http::request& r, answer (*handler)(user_context&));
+answer call_member(services& with, http::request& r, answer (*handler)(member_context&));
+
+}  // namespace detail
+
+template <answer (*Handler)(anonymous_context&)>
+consteval endpoint anonymous(operation about) {
+    return {http::policy::anonymous,
+            [](services& with, http::request& r) { return detail::call_anonymous(with, r, Handler); }, about};
+}
+template <answer (*Handler)(user_context&)>
+consteval endpoint user(operation about) {
+    return {http::policy::user, [](services& with, http::request& r) { return detail::call_user(with, r, Handler); },
+            about};
+}
+template <answer (*Handler)(member_context&)>
+consteval endpoint member(operation about) {
+    return {http::policy::member,
+            [](services& with, http::request& r) { return detail::call_member(with, r, Handler); }, about};
+}
+
+/// The body as T: malformed_json (400), or validation_failed (422) with every wrong field.
+template <class T>
+result<T> body(const http::request& r) {
+    auto tree = parse_json(r.body);
+    if (!tree) {
+        return tree.error();
+    }
+    return decode<T>(*tree);
+}
+
+/// `?limit=`: 1 to 100, 50 by default.
+result<int> limit_parameter(const http::request& r);
+
+/// Refuses parameters that the route does not know: a misspelt filter must not answer everything.
+result<> only_parameters(const http::request& r, std::initializer_list<std::string_view> names);
+
+}  // namespace insula::api

@@ -1,0 +1,144 @@
+#include "handlers.hpp"
+#include "schemas.hpp"
+
+#include "insula/identity/registration.hpp"
+
+#include <algorithm>
+
+namespace insula::api {
+namespace {
+
+constexpr std::int64_t wait_seconds_max = 30;
+constexpr std::size_t registration_id_size = 22;  // 128 bits as base64url
+// A waiting request still needs time for its last look.
+constexpr std::chrono::seconds answer_reserve{5};
+
+std::string status_url(std::string_view registration_id) {
+    return "/api/v1/registrations/" + std::string(registration_id);
+}
+
+void write_steps(json_writer& out, const std::vector<queue::step_status>& steps) {
+    out.key("steps").begin_array();
+    for (const auto& step : steps) {
+        out.begin_object()
+            .member("name", step.name)
+            .member("status", queue::name(step.state))
+            .member("attempts", step.attempts)
+            .end_object();
+    }
+    out.end_array();
+}
+
+std::string to_json(const identity::registration_status& status) {
+    std::string text;
+    json_writer out(text);
+    out.begin_object().member("status", tenancy::name(status.status));
+    out.key("tenant")
+        .begin_object()
+        .member("id", status.tenant)
+        .member("slug", status.slug)
+        .member("name", status.name)
+        .end_object();
+    write_steps(out, status.steps);
+    out.key("error");
+    if (status.failure_code.empty()) {
+        out.null();
+    } else {
+        out.begin_object()
+            .member("code", status.failure_code)
+            .member("detail", status.failure_detail)
+            .end_object();
+    }
+    out.end_object();
+    return text;
+}
+
+bool looks_like_registration_id(std::string_view text) {
+    return text.size() == registration_id_size && std::ranges::all_of(text, [](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                      c == '_';
+           });
+}
+
+}  // namespace
+
+answer register_tenant(anonymous_context& c) {
+    auto form = body<identity::registration_form>(c.request);
+    if (!form) {
+        co_return form.error();
+    }
+    auto made = co_await identity::register_tenant(c.app.identity, *form, c.caller());
+    if (!made) {
+        co_return made.error();
+    }
+    const auto url = status_url(made->registration_id.view());
+    std::string text;
+    json_writer out(text);
+    out.begin_object().member("registration_id", made->registration_id.view()).member("status_url", url);
+    out.key("user")
+        .begin_object()
+        .member("id", made->user)
+        .member("email", form->email)
+        .member("full_name", form->full_name)
+        .member("created_at", made->created_at)
+        .end_object();
+    out.key("tenant")
+        .begin_object()
+        .member("id", made->tenant)
+        .member("slug", form->tenant_slug)
+        .member("name", form->tenant_name)
+        .member("status", "provisioning")
+        .end_object();
+    out.end_object();
+    co_return http::response::json(202, std::move(text)).set("Location", url);
+}
+
+answer read_registration(anonymous_context& c) {
+    if (auto known = only_parameters(c.request, {"wait"}); !known) {
+        co_return known.error();
+    }
+    auto wait_until = runtime::deadline::after(std::chrono::seconds(0));
+    if (const auto text = c.request.query.find("wait")) {
+        const auto seconds = decode_integer_parameter(*text, "query/wait", 0, wait_seconds_max);
+        if (!seconds) {
+            co_return seconds.error();
+        }
+        wait_until = runtime::deadline::after(std::chrono::seconds(*seconds));
+    }
+    const auto id = c.request.params[0];
+    if (!looks_like_registration_id(id)) {
+        co_return error(errc::not_found, "There is no registration with this id.");
+    }
+    const auto status = co_await identity::read_registration(c.app.identity, id, wait_until, c.request.deadline);
+    if (!status) {
+        co_return status.error();
+    }
+    co_return http::response::json(200, to_json(*status));
+}
+
+namespace schema {
+
+boost::json::object registration_form() {
+    return schema_of<identity::registration_form>();
+}
+boost::json::object registered() {
+    return of({{"registration_id", text()},
+               {"status_url", text()},
+               {"user", of({{"id", uuid()}, {"email", text()}, {"full_name", text()}, {"created_at", time()}})},
+               {"tenant", of({{"id", uuid()},
+                              {"slug", text()},
+                              {"name", text()},
+                              {"status", one_of({"provisioning"})}})}});
+}
+boost::json::object registration() {
+    return of({{"status", one_of({"provisioning", "ready", "failed"})},
+               {"tenant", of({{"id", uuid()}, {"slug", text()}, {"name", text()}})},
+               {"steps", array_of(of({{"name", text()},
+                                      {"status", one_of({"pending", "running", "done", "failed", "undone"})},
+                                      {"attempts", integer()}}))},
+               {"error", nullable(of({{"code", text()}, {"detail", text()}}))}});
+}
+
+}  // namespace schema
+
+}  // namespace insula::api

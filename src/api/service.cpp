@@ -1,0 +1,54 @@
+#include "insula/api/service.hpp"
+
+#include "routes.hpp"
+
+namespace insula::api {
+namespace {
+
+template <const auto& Routes>
+class table_service final : public http::routed_service<Routes> {
+public:
+    explicit table_service(services& with) : with_(with) {}
+
+    http::route_match match(http::method m, std::string_view path) const noexcept override {
+        // Another schema's tenants have no projects: the example's routes do not exist then.
+        if (!with_.projects && path.starts_with("/api/v1/projects")) {
+            return {};
+        }
+        return http::routed_service<Routes>::match(m, path);
+    }
+
+    runtime::awaitable<result<http::response>> serve(http::request& r, const http::route_info& route) override {
+        return http::routed_service<Routes>::endpoint(route).call(with_, r);
+    }
+
+private:
+    services& with_;
+};
+
+}  // namespace
+
+std::unique_ptr<http::service> make_service(services& with) {
+    return std::make_unique<table_service<routes>>(with);
+}
+
+std::unique_ptr<http::service> make_admin_service(services& with) {
+    return std::make_unique<table_service<admin_routes>>(with);
+}
+
+std::vector<http::rate_class> rate_classes(double scale) {
+    constexpr double minute = 60;
+    constexpr double hour = 3600;
+    std::vector<http::rate_class> classes{
+        {"login", 5 / minute, 5},   {"refresh", 10 / minute, 10}, {"register", 3 / hour, 3},
+        {"verify", 5 / minute, 5},  {"resend", 3 / hour, 3},      {"accept", 5 / hour, 5},
+        {"anonymous", 10, 20},      {"session", 50, 100},
+    };
+    for (auto& one : classes) {
+        one.per_second *= scale;
+        one.burst *= scale;
+    }
+    return classes;
+}
+
+}  // namespace insula::api
