@@ -1,0 +1,26 @@
+#pragma once
+#include "insula/identity/capabilities.hpp"
+#include "insula/queue/registry.hpp"
+
+#include <string>
+
+namespace insula::mail {
+class transport;
+class templates;
+}  // namespace insula::mail
+
+namespace insula::workflows {
+
+/// What workflows need besides the database connection that the engine gives them. Outlives the engine.
+struct services {
+    const identity::secret_keys& keys;
+    mail::transport& mail;
+    const mail::templates& templates;
+    std::string public_url;  ///< links in mail begin with it
+    std::string mail_from;   ///< "Insula <no-reply@example.org>"
+};
+
+/// Every workflow this version knows: one line each in registry.cpp.
+queue::registry all(const services& with);
+
+}  // namespace insula::workflows

@@ -1,0 +1,54 @@
+// Somebody asked for another verification mail: is there anybody to send it to?
+
+#include "add.hpp"
+
+#include "insula/identity/jobs.hpp"
+#include "insula/identity/mail_tokens.hpp"
+#include "insula/queue/workflow.hpp"
+
+namespace insula::workflows {
+namespace {
+
+using queue::database_step;
+using queue::step_result;
+
+constexpr pg::statement find_unverified{"resend.find",
+                                        "select id, email, email_canonical, full_name from control.account"
+                                        " where email_canonical = $1 and released_at is null and active"
+                                        " and email_verified_at is null"};
+
+class resend_verification : public identity::resend_job {
+public:
+    explicit resend_verification(const identity::secret_keys& keys) : keys_(&keys) {}
+
+    runtime::awaitable<step_result<>> send(database_step& step, const input& in) const {
+        pg::unit look;
+        look.add(find_unverified, in.email_canonical);
+        const auto found = co_await step.exec(std::move(look));
+        if (!found) {
+            co_return found.error();
+        }
+        if (!found->front().empty()) {
+            const auto row = found->front().front();
+            identity::add_verification_mail(step.deferred(), *keys_,
+                                            {row.get<user_id>(0), row.get<std::string>(1), row.get<std::string>(2),
+                                             row.get<std::string>(3)});
+        }
+        co_return step_result<>();
+    }
+
+    static constexpr auto steps() {
+        return queue::steps<resend_verification>({{.name = "send", .run = &resend_verification::send}});
+    }
+
+private:
+    const identity::secret_keys* keys_;
+};
+
+}  // namespace
+
+void add_resend_verification(queue::registry& to, const services& with) {
+    to.add(resend_verification(with.keys));
+}
+
+}  // namespace insula::workflows
