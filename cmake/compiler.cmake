@@ -10,6 +10,10 @@ endif()
 
 find_program(INSULA_CCACHE ccache)
 if(INSULA_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
-    set(CMAKE_C_COMPILER_LAUNCHER ${INSULA_CCACHE} CACHE STRING "")
-    set(CMAKE_CXX_COMPILER_LAUNCHER ${INSULA_CCACHE} CACHE STRING "")
+    # Without the sloppiness ccache takes nothing that uses a precompiled header; with base folder and without
+    # the build folder in the hash, presets share what is compiled alike.
+    set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+        CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${INSULA_CCACHE})
+    set(CMAKE_C_COMPILER_LAUNCHER ${launcher} CACHE STRING "")
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher} CACHE STRING "")
 endif()

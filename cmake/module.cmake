@@ -1,3 +1,13 @@
+# The modules on top of runtime include Asio's coroutine vocabulary everywhere. It is precompiled once for all of
+# them and their tests: their definitions and options are the same, so one header serves.
+set(INSULA_COROUTINE_MODULES runtime pg http audit tenancy queue mail identity workflows api app)
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/pch.cpp
+    CONTENT "// Only here so that the precompiled header has a target.\n")
+add_library(insula_pch STATIC ${PROJECT_BINARY_DIR}/generated/pch.cpp)
+target_link_libraries(insula_pch PUBLIC insula_boost insula_text insula_log insula_prometheus)
+target_compile_options(insula_pch PRIVATE ${INSULA_WARNINGS})
+target_precompile_headers(insula_pch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.hpp)
+
 # insula_module(name USES targets...): src/<name>/*.cpp as the static library insula_<name>, with its public
 # headers under include/insula/<name>. A module without sources yet is an interface library.
 function(insula_module name)
@@ -14,13 +24,8 @@ function(insula_module name)
         PRIVATE ${PROJECT_SOURCE_DIR}/src)
     target_link_libraries(insula_${name} PUBLIC ${ARG_USES})
     target_compile_options(insula_${name} PRIVATE ${INSULA_WARNINGS})
-    if(INSULA_FAULT_POINTS)
-        target_compile_definitions(insula_${name} PUBLIC INSULA_FAULT_POINTS=1)
-    endif()
-    if(EXISTS ${PROJECT_SOURCE_DIR}/src/${name}/pch.hpp)
-        target_precompile_headers(insula_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src/${name}/pch.hpp)
-    elseif(name MATCHES "^(api|app|http|pg|queue|identity|tenancy|workflows|runtime|audit|mail)$")
-        target_precompile_headers(insula_${name} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.hpp)
+    if(name IN_LIST INSULA_COROUTINE_MODULES)
+        target_precompile_headers(insula_${name} REUSE_FROM insula_pch)
     endif()
 endfunction()
 

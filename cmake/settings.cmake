@@ -8,8 +8,9 @@ set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
 
 option(INSULA_TESTS "Build the tests" ON)
 option(INSULA_BENCH "Build the benchmarks" OFF)
+option(INSULA_FUZZ "Build the libFuzzer programs (clang)" OFF)
 option(INSULA_FAULT_POINTS "Compile the named fault points of the queue in (test builds only)" ON)
-set(INSULA_SANITIZE "" CACHE STRING "address;undefined or thread, comma-separated as for -fsanitize")
+set(INSULA_SANITIZE "" CACHE STRING "As after -fsanitize=, such as address,undefined or thread")
 option(INSULA_COVERAGE "Instrument for source coverage (clang)" OFF)
 
 if(NOT CMAKE_BUILD_TYPE)
@@ -18,9 +19,17 @@ endif()
 # Debug information for the whole of Beast and Asio costs minutes; line tables are what traces need.
 set(CMAKE_CXX_FLAGS_DEBUG "-O0 -gline-tables-only")
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -gline-tables-only")
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -gline-tables-only")
+if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    string(REPLACE "-gline-tables-only" "-g1" CMAKE_CXX_FLAGS_DEBUG "${CMAKE_CXX_FLAGS_DEBUG}")
+    string(REPLACE "-gline-tables-only" "-g1" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+    string(REPLACE "-gline-tables-only" "-g1" CMAKE_CXX_FLAGS_RELWITHDEBINFO
+        "${CMAKE_CXX_FLAGS_RELWITHDEBINFO}")
+endif()
 
+add_compile_options(-fno-omit-frame-pointer)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-    add_compile_options(-fno-omit-frame-pointer)
+    add_compile_options("SHELL:-Xclang -fno-pch-timestamp")  # for ccache
     find_program(INSULA_LLD NAMES ld.lld-19 ld.lld)
     if(INSULA_LLD)
         add_link_options(--ld-path=${INSULA_LLD})
@@ -33,6 +42,10 @@ endif()
 if(INSULA_COVERAGE)
     add_compile_options(-fprofile-instr-generate -fcoverage-mapping)
     add_link_options(-fprofile-instr-generate)
+endif()
+# One definition for everything: the modules share one precompiled header, so their definitions must agree.
+if(INSULA_FAULT_POINTS)
+    add_compile_definitions(INSULA_FAULT_POINTS=1)
 endif()
 
 set(INSULA_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor -Werror)
