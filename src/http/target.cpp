@@ -1,5 +1,6 @@
 #include "http/target.hpp"
 
+#include "http/characters.hpp"
 #include "http/guard.hpp"
 
 #include "insula/core/text.hpp"
@@ -8,16 +9,6 @@
 
 namespace insula::http {
 namespace {
-
-int hex(char c) noexcept {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 bool control(char c) noexcept {
     return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
@@ -90,8 +81,8 @@ bool percent_decode(std::string_view text, bool plus, std::string& out) {
         }
         if (text.size() - i < 3)
             return false;
-        const int high = hex(text[i + 1]);
-        const int low = hex(text[i + 2]);
+        const int high = hex(static_cast<unsigned char>(text[i + 1]));
+        const int low = hex(static_cast<unsigned char>(text[i + 2]));
         if (high < 0 || low < 0)
             return false;
         out.push_back(static_cast<char>(high * 16 + low));
