@@ -10,6 +10,8 @@ create table control.tenant_migration (
     sql text not null
 );
 grant select on control.tenant_migration to {role:app}, {role:worker}, {role:schema_owner};
+-- What has been applied, for readiness and `insula doctor` (the migrator made the table).
+grant select on control.migration to {role:app}, {role:worker};
 
 create table control.tenant (
     id uuid primary key,
