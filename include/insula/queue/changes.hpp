@@ -19,8 +19,8 @@ struct changes_core;
 struct change_waiter;
 }  // namespace detail
 
-/// Told by the engine of this process after each committed step of each run, and by NOTIFY when a run
-/// ended in another process. Usable from any loop.
+/// Told by the engine of this process after each committed step of each run, and by NOTIFY when a
+/// run ended in another process. Usable from any loop.
 class run_changes {
 public:
     run_changes();
@@ -28,15 +28,15 @@ public:
     run_changes(const run_changes&) = delete;
     run_changes& operator=(const run_changes&) = delete;
 
-    /// Interest of one coroutine in one run; ends with the object. Make it *before* reading the status, or a
-    /// change in between is missed. Used on one loop, by one coroutine.
+    /// Interest of one coroutine in one run; ends with the object. Make it *before* reading the
+    /// status, or a change in between is missed. Used on one loop, by one coroutine.
     class watch {
     public:
         watch(watch&&) noexcept;
         watch& operator=(watch&&) noexcept;
         ~watch();
-        /// True when something changed since the last call (or since the watch was made), false at the
-        /// deadline.
+        /// True when something changed since the last call (or since the watch was made), false at
+        /// the deadline.
         runtime::awaitable<bool> next(runtime::deadline until);
 
     private:

@@ -1,6 +1,6 @@
 #pragma once
-// A workflow's input as JSON text: described structs written with core's json_writer, read back with
-// core's decode.
+// A workflow's input as JSON text: described structs written with core's json_writer, read back
+// with core's decode.
 
 #include "insula/core/json_writer.hpp"
 
@@ -11,7 +11,8 @@
 
 namespace insula::queue {
 
-/// W::version, or 1. A changed list of steps needs a new number while runs of the old one may be alive.
+/// W::version, or 1. A changed list of steps needs a new number while runs of the old one may be
+/// alive.
 template <class W>
 inline constexpr int workflow_version = 1;
 template <class W>

@@ -30,16 +30,19 @@ namespace insula::queue {
 /// Units: milliseconds.
 struct engine_options {
     unsigned workers = 16;  ///< runs at once; 0: this process only enqueues, notifies and watches
-    std::chrono::milliseconds lease{10'000};  ///< how long a silent process keeps its runs
-    std::chrono::milliseconds poll{1'000};    ///< looking without being woken, with jitter
+    std::chrono::milliseconds lease{10'000};        ///< how long a silent process keeps its runs
+    std::chrono::milliseconds poll{1'000};          ///< looking without being woken, with jitter
     std::chrono::milliseconds lock_timeout{5'000};  ///< of a step's statements; 0: none
-    std::chrono::milliseconds notify_gap{20};  ///< at most one NOTIFY in this time; the first goes at once
+    std::chrono::milliseconds notify_gap{
+        20};  ///< at most one NOTIFY in this time; the first goes at once
     std::chrono::milliseconds unknown_kind_delay{5'000};  ///< before another process may try it
     std::vector<std::int16_t> queues{0};
-    /// Conninfo of the worker login for a LISTEN connection of the engine's own; empty: polling only.
+    /// Conninfo of the worker login for a LISTEN connection of the engine's own; empty: polling
+    /// only.
     std::string listen_conninfo;
     /// The clock that ownership is judged by; for tests.
-    std::function<std::chrono::steady_clock::time_point()> steady_now = &std::chrono::steady_clock::now;
+    std::function<std::chrono::steady_clock::time_point()> steady_now =
+        &std::chrono::steady_clock::now;
     /// Test only: effects run without the fence, to show that the checks can fail.
     bool unfenced_for_negative_control = false;
 };
@@ -52,9 +55,10 @@ struct engine_stats {
     std::uint64_t retried = 0;
     std::uint64_t undone = 0;
     std::uint64_t held = 0;
-    std::uint64_t stale_refused = 0;         ///< the fence raised: somebody else owns the run
-    std::uint64_t lost_commits_landed = 0;   ///< COMMIT's answer was lost; the row proved that it landed
-    std::uint64_t lost_commits_repeated = 0; ///< … that it did not
+    std::uint64_t stale_refused = 0;  ///< the fence raised: somebody else owns the run
+    std::uint64_t lost_commits_landed =
+        0;  ///< COMMIT's answer was lost; the row proved that it landed
+    std::uint64_t lost_commits_repeated = 0;  ///< … that it did not
     std::uint64_t rescued = 0;
     std::uint64_t postponed_unknown = 0;
     std::uint64_t wakes_local = 0;
@@ -64,9 +68,10 @@ struct engine_stats {
     unsigned running = 0;
 };
 
-/// One per process. Lives on one loop, where every step runs as well; wake(), stats() and changes() may
-/// be used from any thread, everything else on that loop. Needs a pool of the login `worker` with at
-/// least one exclusive connection for each run whose transaction shall be open at the same time.
+/// One per process. Lives on one loop, where every step runs as well; wake(), stats() and changes()
+/// may be used from any thread, everything else on that loop. Needs a pool of the login `worker`
+/// with at least one exclusive connection for each run whose transaction shall be open at the same
+/// time.
 class engine {
 public:
     engine(runtime::loop& home, pg::pool& workers, pg::connection_budget& budget,
@@ -79,23 +84,23 @@ public:
     void start();
     /// After a commit that enqueued something: looks at once, and tells other processes.
     void wake();
-    /// Stops claiming, gives back what has not started, lets running steps end until the deadline, marks this
-    /// worker dead and stops all tasks. True when nothing had to be left to the rescuers. Idempotent.
+    /// Stops claiming, gives back what has not started, lets running steps end until the deadline,
+    /// marks this worker dead and stops all tasks. True when nothing had to be left to the
+    /// rescuers. Idempotent.
     runtime::awaitable<bool> drain(runtime::deadline until);
 
     [[nodiscard]] run_changes& changes() noexcept;
     [[nodiscard]] engine_stats stats() const noexcept;
     [[nodiscard]] const registry& workflows() const noexcept;
 
-    /// Waits until the run is final (or held), reading through `connections` on the caller's loop; at the
-    /// deadline answers the state as it is then. nullopt: there is no such run.
-    runtime::awaitable<pg::pg_result<std::optional<run_status>>> wait_final(runtime::loop& here,
-                                                                           pg::pool& connections,
-                                                                           run_id id,
-                                                                           runtime::deadline until);
+    /// Waits until the run is final (or held), reading through `connections` on the caller's loop;
+    /// at the deadline answers the state as it is then. nullopt: there is no such run.
+    runtime::awaitable<pg::pg_result<std::optional<run_status>>> wait_final(
+        runtime::loop& here, pg::pool& connections, run_id id, runtime::deadline until);
+
+    struct state;  ///< this module's own
 
 private:
-    struct state;
     std::shared_ptr<state> state_;
 };
 

@@ -17,11 +17,12 @@ namespace insula::queue {
 /// What shall be run, and how. Made for a workflow by request_for<W>(input).
 struct enqueue_request {
     std::string kind;
-    int version = 1;           ///< of the definition; the run keeps it for its whole life
-    std::string input = "{}";  ///< JSON text of the workflow's input. No secrets: operators can read it
+    int version = 1;  ///< of the definition; the run keeps it for its whole life
+    std::string input =
+        "{}";  ///< JSON text of the workflow's input. No secrets: operators can read it
     std::optional<tenant_id> tenant;
-    /// Idempotency: a second enqueue of the same tenant, kind and key within `key_lifetime` makes no run
-    /// and answers the first one's id.
+    /// Idempotency: a second enqueue of the same tenant, kind and key within `key_lifetime` makes
+    /// no run and answers the first one's id.
     std::optional<std::string> key;
     std::chrono::microseconds key_lifetime = std::chrono::hours(24);
     /// Runs with the same lock key exclude each other from their first step to their end.
@@ -35,13 +36,14 @@ struct enqueue_request {
     std::optional<timestamp> deadline;
 };
 
-/// Appends one statement that enqueues the run when the unit commits, and not otherwise. The id is the
-/// caller's, so that it can be stored in the same unit and looked up after a lost COMMIT. Works for the logins
-/// app and worker. Afterwards call engine::wake() (or nothing: polling finds the run within a second).
-/// The statement's result is one row with one uuid: see enqueued_run.
+/// Appends one statement that enqueues the run when the unit commits, and not otherwise. The id is
+/// the caller's, so that it can be stored in the same unit and looked up after a lost COMMIT. Works
+/// for the logins app and worker. Afterwards call engine::wake() (or nothing: polling finds the run
+/// within a second). The statement's result is one row with one uuid: see enqueued_run.
 void add_enqueue(pg::unit& work, run_id id, const enqueue_request& what);
 
-/// The run that does the work: the id given to add_enqueue, or the older run's when `key` was used before.
+/// The run that does the work: the id given to add_enqueue, or the older run's when `key` was used
+/// before.
 run_id enqueued_run(const pg::result_set& answer);
 
 /// A request with kind, version and input filled in from a workflow (see workflow.hpp).

@@ -12,14 +12,15 @@
 
 namespace insula::queue {
 
-/// Why a step failed, and whether trying again can help. `code` is stable snake_case, `detail` is safe
-/// for clients (a waiting registrant reads both), `internal` is for operators and logs.
+/// Why a step failed, and whether trying again can help. `code` is stable snake_case, `detail` is
+/// safe for clients (a waiting registrant reads both), `internal` is for operators and logs.
 class failure {
 public:
-    /// Retryable unless the statement itself is wrong: classes 0A, 21, 22, 23, 2F, 42 and P0 are final (the
-    /// same SQL fails again), and so are raises of our own (IT…); lost connections, locks,
-    /// serialization, full disks and everything unforeseen are tried again. Nothing was committed
-    /// either way. Code "database_error"; the server's text goes to `internal`.
+    failure() = default;  ///< no failure: what error() of a success gives
+    /// Retryable unless the statement itself is wrong: classes 0A, 21, 22, 23, 2F, 42 and P0 are
+    /// final (the same SQL fails again), and so are raises of our own (IT…); lost connections,
+    /// locks, serialization, full disks and everything unforeseen are tried again. Nothing was
+    /// committed either way. Code "database_error"; the server's text goes to `internal`.
     failure(const pg::pg_error& error);  // NOLINT(google-explicit-constructor)
     /// Final, except errc::overloaded. Code and detail are the error's own.
     failure(const insula::error& error);  // NOLINT(google-explicit-constructor)
@@ -53,7 +54,8 @@ private:
 /// Asking for the value of a failed step is a bug.
 [[noreturn]] void throw_exception_from_error(const failure& e, const boost::source_location& where);
 
-/// `co_return some_pg_error;`, `co_return some_error;` and `co_return failure::final("…");` all work.
+/// `co_return some_pg_error;`, `co_return some_error;` and `co_return failure::final("…");` all
+/// work.
 template <class T = void>
 using step_result = boost::system::result<T, failure>;
 

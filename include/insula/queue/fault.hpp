@@ -1,11 +1,12 @@
 #pragma once
-// Named places where tests make things go wrong. Compiled out unless INSULA_FAULT_POINTS is defined.
+// Named places where tests make things go wrong. Compiled out unless INSULA_FAULT_POINTS is
+// defined.
 //
 //   INSULA_FAULT_POINT("queue.after_fence");      // in any coroutine of runtime::awaitable
 //
-// Environment of a child process: INSULA_FAULT="name:n:action[,name:n:action…]", where the n-th arrival
-// (1 = first) at that place does `kill` (SIGKILL to this process), `throw` (std::runtime_error) or `stop`
-// (SIGSTOP, until somebody sends SIGCONT). In a test program: arm(), wait_reached(), release().
+// Environment of a child process: INSULA_FAULT="name:n:action[,name:n:action…]", where the n-th
+// arrival (1 = first) at that place does `kill`, `kill_next_turn`, `throw` (std::runtime_error) or
+// `stop` (SIGSTOP, until somebody sends SIGCONT). In a test program: arm(), holding(), release().
 
 #ifdef INSULA_FAULT_POINTS
 #include "insula/runtime/deadline.hpp"
@@ -15,7 +16,14 @@
 
 namespace insula::queue::fault {
 
-enum class action { kill, throws, stop, hold };
+enum class action {
+    kill,            ///< SIGKILL to this process, here
+    kill_next_turn,  ///< SIGKILL when the loop comes round: what is sent next is on the wire by
+                     ///< then
+    throws,
+    stop,  ///< SIGSTOP to this process
+    hold,  ///< until release()
+};
 
 /// `at`: which arrival from now on acts; all others pass. Replaces what was armed there.
 void arm(std::string_view name, unsigned at, action what);

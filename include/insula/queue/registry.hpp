@@ -42,11 +42,14 @@ public:
 
     using input_ptr = std::shared_ptr<const void>;
     [[nodiscard]] virtual result<input_ptr> read_input(std::string_view json) const = 0;
-    [[nodiscard]] virtual runtime::awaitable<step_result<>> run(std::size_t index, database_step& step,
+    [[nodiscard]] virtual runtime::awaitable<step_result<>> run(std::size_t index,
+                                                                database_step& step,
                                                                 const void* input) const = 0;
-    [[nodiscard]] virtual runtime::awaitable<step_result<>> call(std::size_t index, outside_step& step,
+    [[nodiscard]] virtual runtime::awaitable<step_result<>> call(std::size_t index,
+                                                                 outside_step& step,
                                                                  const void* input) const = 0;
-    [[nodiscard]] virtual runtime::awaitable<step_result<>> undo(std::size_t index, database_step& step,
+    [[nodiscard]] virtual runtime::awaitable<step_result<>> undo(std::size_t index,
+                                                                 database_step& step,
                                                                  const void* input) const = 0;
     [[nodiscard]] virtual runtime::awaitable<step_result<>> undo_call(std::size_t index,
                                                                       outside_step& step,
@@ -115,7 +118,7 @@ public:
         if (!parsed) {
             return parsed.error();
         }
-        auto decoded = decode<input>(parsed_value(*parsed));
+        auto decoded = decode<input>(*parsed);
         if (!decoded) {
             return decoded.error();
         }
@@ -155,15 +158,6 @@ private:
 
     static runtime::awaitable<step_result<>> nothing() { co_return step_result<>{}; }
 
-    template <class Parsed>
-    static const boost::json::value& parsed_value(const Parsed& p) {
-        if constexpr (std::convertible_to<const Parsed&, const boost::json::value&>) {
-            return p;
-        } else {
-            return p.root();
-        }
-    }
-
     static std::vector<step_info> infos() {
         std::vector<step_info> out;
         for (const auto& s : rows_) {
@@ -191,7 +185,8 @@ public:
     registry(registry&&) noexcept = default;
     registry& operator=(registry&&) noexcept = default;
 
-    /// Throws std::logic_error when kind and version are there already. Wrong lists of steps do not compile.
+    /// Throws std::logic_error when kind and version are there already. Wrong lists of steps do not
+    /// compile.
     template <class W>
     registry& add(W workflow) {
         insert(std::make_unique<detail::typed_definition<W>>(std::move(workflow)));

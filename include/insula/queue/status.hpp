@@ -18,9 +18,9 @@ namespace insula::queue {
 enum class run_state : std::int16_t {
     ready = 0,
     running = 1,
-    waiting = 2,    ///< for a time or for its lock key
-    held = 3,       ///< needs an operator: an undo that always fails, a definition that does not fit
-    done = 4,       ///< from here on final
+    waiting = 2,  ///< for a time or for its lock key
+    held = 3,     ///< needs an operator: an undo that always fails, a definition that does not fit
+    done = 4,     ///< from here on final
     failed = 5,
     cancelled = 6,
 };
@@ -48,7 +48,8 @@ struct run_status {
     run_state state = run_state::ready;
     bool undoing = false;
     std::vector<step_status> steps;  ///< in the definition's order, pending ones too
-    /// The last failure: final when state is failed, else what the next attempt follows. Safe for clients.
+    /// The last failure: final when state is failed, else what the next attempt follows. Safe for
+    /// clients.
     std::string error_code;  ///< empty: none
     std::string error_detail;
     std::string error_internal;  ///< for operators only

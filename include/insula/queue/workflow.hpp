@@ -13,14 +13,17 @@
 //       awaitable<step_result<>> drop_schema(database_step& step, const input& in) const;
 //       awaitable<step_result<>> mark_ready(database_step& step, const input& in) const;
 //       awaitable<step_result<>> send_mail(outside_step& step, const input& in) const;
-//       awaitable<step_result<>> on_finish(database_step& step, const input& in, const ending& how) const;
+//       awaitable<step_result<>> on_finish(database_step& step, const input& in, const ending& how)
+//       const;
 //
 //       static constexpr auto steps() {
 //           return queue::steps<provisioning>({
-//               {.name = "create_schema", .run = &provisioning::create_schema, .undo = &provisioning::drop_schema},
+//               {.name = "create_schema", .run = &provisioning::create_schema, .undo =
+//               &provisioning::drop_schema},
 //               {.name = "mark_ready", .run = &provisioning::mark_ready, .joins_previous = true,
 //                .point_of_no_return = true},
-//               {.name = "send_mail", .call = &provisioning::send_mail, .retry = {.attempts_max = 20}},
+//               {.name = "send_mail", .call = &provisioning::send_mail, .retry = {.attempts_max =
+//               20}},
 //           });
 //       }
 //   };
@@ -49,7 +52,8 @@ class step_transaction;
 struct step_view;
 }  // namespace detail
 
-/// What every step can ask about the run it belongs to. Views and ids stay valid until the step returns.
+/// What every step can ask about the run it belongs to. Views and ids stay valid until the step
+/// returns.
 class step_base {
 public:
     [[nodiscard]] run_id run() const noexcept;
@@ -69,40 +73,41 @@ protected:
     detail::step_view& view_;
 };
 
-/// A step whose effects are SQL. Everything it does through this object happens in one transaction with
-/// the checkpoint, behind the fence: exactly once, whatever dies. The function may be run again after a
-/// failure or a lost COMMIT that did not land, so it must have no effects but its SQL. It must not
-/// commit, roll back, or keep references past its return.
+/// A step whose effects are SQL. Everything it does through this object happens in one transaction
+/// with the checkpoint, behind the fence: exactly once, whatever dies. The function may be run
+/// again after a failure or a lost COMMIT that did not land, so it must have no effects but its
+/// SQL. It must not commit, roll back, or keep references past its return.
 class database_step : public step_base {
 public:
     database_step(detail::step_view& view, detail::step_transaction& transaction) noexcept
         : step_base(view), transaction_(transaction) {}
 
-    /// One round trip, of which BEGIN and the fence are part when it is the first. After an error the
-    /// transaction is lost: return the error.
+    /// One round trip, of which BEGIN and the fence are part when it is the first. After an error
+    /// the transaction is lost: return the error.
     runtime::awaitable<pg::pg_result<pg::results>> exec(pg::unit work);
 
-    /// Adds statements to a unit that travels with the next exec(), or else with the checkpoint and COMMIT
-    /// in one flush: a step that only defers costs no round trip of its own. Results are not seen; a
-    /// check must RAISE. Child runs: `add_enqueue(step.deferred(), id, request)`.
+    /// Adds statements to a unit that travels with the next exec(), or else with the checkpoint and
+    /// COMMIT in one flush: a step that only defers costs no round trip of its own. Results are not
+    /// seen; a check must RAISE. Child runs: `add_enqueue(step.deferred(), id, request)`.
     pg::unit& deferred() noexcept;
 
-    /// For code that wants a lease: it is inside the transaction, fence passed. Sends what was deferred.
+    /// For code that wants a lease: it is inside the transaction, fence passed. Sends what was
+    /// deferred.
     runtime::awaitable<pg::pg_result<pg::lease*>> lease();
 
 private:
     detail::step_transaction& transaction_;
 };
 
-/// A step whose effect lies outside the database (mail). At least once: its intent is committed before the
-/// call, its result after it, and a crash in between repeats the call with the same key.
+/// A step whose effect lies outside the database (mail). At least once: its intent is committed
+/// before the call, its result after it, and a crash in between repeats the call with the same key.
 class outside_step : public step_base {
 public:
     outside_step(detail::step_view& view, std::string key, runtime::deadline until) noexcept
         : step_base(view), key_(std::move(key)), deadline_(until) {}
 
-    /// The same at every attempt and different for every run, step and direction: give it to whatever
-    /// can refuse to do a thing twice.
+    /// The same at every attempt and different for every run, step and direction: give it to
+    /// whatever can refuse to do a thing twice.
     [[nodiscard]] const std::string& key() const noexcept { return key_; }
     /// When the call must have come back (step::timeout from now).
     [[nodiscard]] runtime::deadline deadline() const noexcept { return deadline_; }
@@ -143,7 +148,8 @@ struct step {
     std::string_view name;
     database_function run = nullptr;
     outside_function call = nullptr;
-    /// Run in reverse order when a later step fails finally. Must succeed when there is nothing to undo.
+    /// Run in reverse order when a later step fails finally. Must succeed when there is nothing to
+    /// undo.
     database_function undo = nullptr;
     outside_function undo_call = nullptr;
     retry_policy retry{};
@@ -160,9 +166,9 @@ constexpr std::array<step<W>, N> steps(step<W> (&&rows)[N]) {
     return std::to_array(std::move(rows));
 }
 
-/// Optional member of a workflow, called inside the transaction that ends the run, with its own retries:
-/// awaitable<step_result<>> on_finish(database_step&, const input&, const ending&) const. Not called for a
-/// run whose input could not be read.
+/// Optional member of a workflow, called inside the transaction that ends the run, with its own
+/// retries: awaitable<step_result<>> on_finish(database_step&, const input&, const ending&) const.
+/// Not called for a run whose input could not be read.
 template <class W>
 concept has_on_finish =
     requires(const W& w, database_step& s, const typename W::input& in, const ending& how) {

@@ -502,7 +502,8 @@ begin
 end
 $$;
 
--- A worker that has not moved since its beat was p_beat is dead, and its runs are ready again. -1: it lives.
+-- A worker that has not moved since its beat was p_beat is dead, and its runs are ready again. -1: it lives (or
+-- is dead already). Null: whatever its beat is; for the worker itself.
 -- Runs with an open transaction are skipped, so that a stopped process delays nobody else's recovery: sweep()
 -- takes them when that transaction has ended.
 create function queue.bury(p_worker bigint, p_beat bigint) returns integer
@@ -511,7 +512,7 @@ as $$
 declare
     v_count integer;
 begin
-    update queue.worker w set dead = true where w.id = p_worker and w.beat = p_beat and not w.dead;
+    update queue.worker w set dead = true where w.id = p_worker and w.beat = coalesce(p_beat, w.beat) and not w.dead;
     if not found then
         return -1;
     end if;
@@ -523,6 +524,19 @@ begin
     insert into queue.ready (queue, priority, vt, id) select f.queue, f.priority, f.vt, f.id from freed f;
     get diagnostics v_count = row_count;
     return v_count;
+end
+$$;
+
+-- A claimed run that its living owner knows nothing of: the answer to the claim was lost, or its task died.
+create function queue.abandon(p_run uuid, p_token bigint) returns void
+language plpgsql
+as $$
+begin
+    with freed as (
+        update queue.run r set state = 0, token = null, owner = null, crashes = r.crashes + 1
+            where r.id = p_run and r.token = p_token
+            returning r.queue, r.priority, r.vt, r.id)
+    insert into queue.ready (queue, priority, vt, id) select f.queue, f.priority, f.vt, f.id from freed f;
 end
 $$;
 

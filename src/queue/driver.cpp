@@ -1,0 +1,343 @@
+#include "queue/driver.hpp"
+
+#include "queue/statements.hpp"
+
+#include "insula/observe/log.hpp"
+#include "insula/queue/fault.hpp"
+#include "insula/runtime/timer.hpp"
+
+#include <boost/system/system_error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace insula::queue::detail {
+
+namespace {
+
+/// More crashes than this and the run is set aside, whatever its steps allow.
+constexpr int crashes_max = 20;
+constexpr unsigned doubts_max = 20;
+
+}  // namespace
+
+runtime::awaitable<step_result<>> guarded(runtime::awaitable<step_result<>> call) {
+    try {
+        co_return co_await std::move(call);
+    } catch (const boost::system::system_error& e) {
+        if (e.code() == boost::asio::error::operation_aborted) {
+            throw;  // this engine is being stopped
+        }
+        co_return failure::retryable("exception", {}, e.what());
+    } catch (const std::exception& e) {
+        co_return failure::retryable("exception", {}, e.what());
+    } catch (...) {
+        co_return failure::retryable("exception", {}, "not a std::exception");
+    }
+}
+
+runtime::awaitable<void> driver::drive() {
+    INSULA_FAULT_POINT("queue.after_claim");
+    if (!co_await prepare()) {
+        co_return;
+    }
+    while (engine_.owns(run_.epoch)) {
+        if (engine_.draining()) {
+            (void)co_await give_back({});
+            co_return;
+        }
+        const move made = co_await next_move();
+        switch (made) {
+            case move::advanced:
+                doubts_ = 0;
+                commit_lost_ = false;
+                engine_.moved(run_.id);
+                break;
+            case move::gone:
+                engine_.moved(run_.id);
+                co_return;
+            case move::stale:
+            case move::lost:
+                if (!co_await resync(made)) {
+                    co_return;
+                }
+                break;
+        }
+    }
+    observe::warn("queue: lease lost, run dropped", {{"run", run_.id}, {"kind", run_.kind}});
+}
+
+/// False: the run is out of our hands already.
+runtime::awaitable<bool> driver::prepare() {
+    definition_ = engine_.workflows_.find(run_.kind, run_.version);
+    if (definition_ == nullptr) {
+        engine_.count_.postponed_unknown.add();
+        (void)co_await give_back(engine_.options_.unknown_kind_delay);
+        co_return false;
+    }
+    if (run_.step > 0 || run_.direction < 0) {
+        if (!co_await load_rows()) {
+            co_return false;
+        }
+    }
+    if (run_.crashes > crashes_max) {
+        (void)co_await hold(fmt::format("its process died {} times", run_.crashes));
+        co_return false;
+    }
+    auto input = definition_->read_input(run_.input);
+    if (input) {
+        input_ = std::move(*input);
+        co_return true;
+    }
+    std::string what =
+        fmt::format("input of {} does not fit: {}", run_.kind, input.error().describe());
+    observe::error("queue: poison input", {{"run", run_.id}, {"kind", run_.kind}, {"error", what}});
+    if (run_.step > 0 || run_.direction < 0) {
+        (void)co_await hold(
+            std::move(what));  // something was done, and nothing can say how to undo it
+    } else {
+        const move ended = co_await finish(ending::outcome::undone, 0,
+                                           failure::final("invalid_input", {}, std::move(what)));
+        if (ended == move::gone) {
+            engine_.moved(run_.id);
+        }
+    }
+    co_return false;
+}
+
+/// The rows of what was done before this claim; a name that is not the definition's is never
+/// guessed at.
+runtime::awaitable<bool> driver::load_rows() {
+    pg::unit work;
+    work.add(sql::steps_of, run_.id);
+    auto got = co_await engine_.pool_.run(std::move(work), engine_.call_deadline());
+    if (!got) {
+        (void)settle(got.error());
+        (void)co_await give_back({});
+        co_return false;
+    }
+    rows_.clear();
+    bool fits = run_.step <= static_cast<int>(size());
+    for (const pg::row r : got->front()) {
+        step_row s{.direction = r.get<std::int16_t>(0),
+                   .seq = r.get<std::int32_t>(1),
+                   .name = r.get<std::string>(2),
+                   .state = r.get<std::int16_t>(3),
+                   .result = r.get<std::optional<std::string>>(4),
+                   .compensable = !r.is_null(5)};
+        const auto index = static_cast<std::size_t>(s.seq);
+        // A finish that failed behind the last step leaves no row, so every row has a step.
+        fits = fits && index < size() && info(index).name == s.name;
+        rows_.push_back(std::move(s));
+    }
+    if (!fits) {
+        (void)co_await hold("the steps on record are not those of this definition");
+    }
+    co_return fits;
+}
+
+runtime::awaitable<driver::move> driver::next_move() {
+    if (run_.direction < 0) {
+        co_return co_await undo_next();
+    }
+    const auto index = static_cast<std::size_t>(run_.step);
+    if (index == size()) {
+        co_return co_await finish(ending::outcome::done, 0, std::nullopt);
+    }
+    if ((run_.cancel_requested || run_.overdue) && !beyond_return()) {
+        co_return co_await turn_back(
+            index, run_.cancel_requested
+                       ? failure::final("cancelled", "cancelled by an operator")
+                       : failure::final("deadline_passed", "not finished in time"));
+    }
+    const int limit = attempts_max(info(index).retry);
+    if (limit > 0 && run_.attempt > limit) {
+        // Only a crash gets here: an ordinary last attempt ends in failed().
+        co_return co_await failed(index, failure::final("attempts_exhausted", "tried too often",
+                                                        fmt::format("{} crashes", run_.crashes)));
+    }
+    if (info(index).outside) {
+        co_return co_await forward_outside();
+    }
+    co_return co_await forward_group();
+}
+
+/// After a doubt: reads the row, the only truth. False: not ours any more.
+runtime::awaitable<bool> driver::resync(move doubt) {
+    while (engine_.owns(run_.epoch) && ++doubts_ <= doubts_max) {
+        if (doubt == move::lost) {
+            // A server that is restarting is not hammered, a cut connection costs next to nothing.
+            const auto pause = std::min(std::chrono::milliseconds(2 << std::min(doubts_, 9U)),
+                                        std::chrono::milliseconds(500));
+            co_await runtime::sleep_until(engine_.jittered(pause));
+        }
+        pg::unit work;
+        work.add(sql::position, run_.id);
+        auto got = co_await engine_.pool_.run(std::move(work), engine_.call_deadline());
+        if (!got) {
+            doubt = move::lost;
+            continue;
+        }
+        const bool mine = !got->front().empty() &&
+                          got->front()[0].get<std::optional<std::int64_t>>("token") == run_.token;
+        if (!mine) {
+            if (!commit_lost_) {
+                engine_.count_.stale_refused.add();
+                observe::warn("queue: claim is stale, run dropped",
+                              {{"run", run_.id}, {"kind", run_.kind}, {"step", run_.step}});
+            }
+            engine_.moved(run_.id);
+            co_return false;
+        }
+        const pg::row now = got->front()[0];
+        if (!now.get<bool>("alive")) {
+            engine_.count_.lost_landed.add();
+            engine_.count_.finished.add();
+            engine_.moved(run_.id);
+            co_return false;
+        }
+        const bool moved = now.get<std::int32_t>("step") != run_.step ||
+                           now.get<std::int16_t>("direction") != run_.direction;
+        if (commit_lost_) {
+            (moved ? engine_.count_.lost_landed : engine_.count_.lost_repeated).add();
+        }
+        run_.step = now.get<std::int32_t>("step");
+        run_.direction = now.get<std::int16_t>("direction");
+        run_.attempt = now.get<std::int32_t>("attempt");
+        if (moved) {
+            doubts_ = 0;
+            engine_.moved(run_.id);
+        }
+        // Not forgotten when nothing moved: the first COMMIT may still be on its way, and then our
+        // repeat meets the fence once more.
+        commit_lost_ = commit_lost_ && !moved;
+        co_return co_await load_rows();
+    }
+    observe::error("queue: run dropped in doubt", {{"run", run_.id}, {"kind", run_.kind}});
+    co_return false;
+}
+
+runtime::awaitable<driver::move> driver::failed(std::size_t index, failure why) {
+    const retry_policy& policy = info(index).retry;
+    const int limit = attempts_max(policy);
+    if (!why.is_final() && (limit == 0 || run_.attempt < limit)) {
+        co_return co_await retry_later(policy, std::move(why));
+    }
+    observe::error("queue: step failed finally", {{"run", run_.id},
+                                                  {"kind", run_.kind},
+                                                  {"step", info(index).name},
+                                                  {"attempt", run_.attempt},
+                                                  {"error", why.describe()}});
+    if (beyond_return()) {
+        co_return co_await finish(ending::outcome::incomplete, index, std::move(why));
+    }
+    co_return co_await turn_back(index, std::move(why));
+}
+
+/// on_finish or the move to history failed: there is nothing left to undo, so it is tried again,
+/// then held.
+runtime::awaitable<driver::move> driver::failed_ending(failure why) {
+    const retry_policy policy;
+    if (!why.is_final() && run_.attempt < attempts_max(policy)) {
+        co_return co_await retry_later(policy, std::move(why));
+    }
+    co_return co_await hold("on_finish: " + why.describe());
+}
+
+runtime::awaitable<driver::move> driver::retry_later(const retry_policy& policy, failure why) {
+    const auto delay = engine_.backoff(policy, run_.attempt);
+    observe::info("queue: step will be tried again", {{"run", run_.id},
+                                                      {"kind", run_.kind},
+                                                      {"step", run_.step},
+                                                      {"attempt", run_.attempt},
+                                                      {"delay_us", delay.count()},
+                                                      {"error", why.describe()}});
+    pg::unit work;
+    work.add(sql::retry_later, run_.id, run_.token, run_.direction, run_.step, delay, why.code(),
+             why.detail(), why.internal());
+    INSULA_FAULT_POINT("queue.before_retry");
+    const move made = co_await send(std::move(work));
+    if (made == move::advanced) {
+        engine_.count_.retried.add();
+        co_return move::gone;
+    }
+    co_return made;
+}
+
+runtime::awaitable<driver::move> driver::turn_back(std::size_t index, failure why) {
+    // An outside step whose intent is on record may have happened: it is undone as well.
+    const int seq = static_cast<int>(index);
+    const bool intended = find_row(rows_, 1, seq) != nullptr;
+    const int undo = intended ? seq + 1 : run_.step;
+    pg::unit work;
+    work.add(sql::turn_back, run_.id, run_.token, run_.step, undo, seq, info(index).name,
+             run_.attempt, why.code(), why.detail(), why.internal());
+    INSULA_FAULT_POINT("queue.before_turn");
+    const move made = co_await send(std::move(work));
+    if (made == move::advanced) {
+        INSULA_FAULT_POINT("queue.after_turn");
+        if (!intended) {
+            rows_.push_back({.seq = seq, .name = std::string(info(index).name), .state = 2});
+        }
+        run_.direction = -1;
+        run_.step = undo;
+        run_.attempt = 1;
+        run_.error_code = why.code();
+        run_.error_detail = why.detail();
+        run_.error_internal = why.internal();
+    }
+    co_return made;
+}
+
+runtime::awaitable<driver::move> driver::hold(std::string why) {
+    observe::error("queue: run held for an operator",
+                   {{"run", run_.id}, {"kind", run_.kind}, {"step", run_.step}, {"why", why}});
+    pg::unit work;
+    work.add(sql::hold, run_.id, run_.token, why);
+    const move made = co_await send(std::move(work));
+    if (made == move::advanced) {
+        engine_.count_.held.add();
+        engine_.moved(run_.id);
+        co_return move::gone;
+    }
+    co_return made;
+}
+
+runtime::awaitable<driver::move> driver::give_back(std::chrono::microseconds delay) {
+    pg::unit work;
+    work.add(sql::give_back, run_.id, run_.token, delay);
+    const move made = co_await send(std::move(work));
+    co_return made == move::advanced ? move::gone : made;
+}
+
+/// One unit of ours on a shared connection: a transaction of its own, fenced by its function.
+runtime::awaitable<driver::move> driver::send(pg::unit work) {
+    auto got = co_await engine_.pool_.run(std::move(work), engine_.call_deadline());
+    co_return got ? move::advanced : settle(got.error());
+}
+
+driver::move driver::settle(const pg::pg_error& error) {
+    if (error.state == stale_claim) {
+        return move::stale;
+    }
+    commit_lost_ = commit_lost_ || error.maybe_committed;
+    observe::warn("queue: outcome unknown, looking at the row", {{"run", run_.id},
+                                                                 {"kind", run_.kind},
+                                                                 {"step", run_.step},
+                                                                 {"sqlstate", error.state.str()},
+                                                                 {"error", error.message}});
+    return move::lost;
+}
+
+bool driver::beyond_return() const {
+    for (int i = 0; i < run_.step && i < static_cast<int>(size()); ++i) {
+        if (run_.direction > 0 && info(static_cast<std::size_t>(i)).point_of_no_return) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace insula::queue::detail

@@ -1,0 +1,89 @@
+#pragma once
+#include "queue/claimed_run.hpp"
+#include "queue/engine_state.hpp"
+#include "queue/step_transaction.hpp"
+
+#include "insula/queue/registry.hpp"
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace insula::queue::detail {
+
+/// Carries one claimed run as far as it goes: to its end, to a timer, or until somebody else owns
+/// it. Whatever it believes is checked by the fence; after every doubt it reads the row again.
+class driver {
+public:
+    driver(engine::state& owner, claimed_run run) : engine_(owner), run_(std::move(run)) {}
+
+    runtime::awaitable<void> drive();
+
+private:
+    /// How a move of the run went.
+    enum class move {
+        advanced,  ///< committed; go on
+        gone,      ///< ended, parked, or held: not ours any more
+        stale,     ///< the fence refused
+        lost,      ///< unknown: the connection was lost on the way
+    };
+    /// One try of a step (or of steps that share a transaction).
+    struct trial {
+        move what = move::advanced;
+        std::optional<failure> why;  ///< set: the step failed, nothing was committed
+        std::size_t at = 0;          ///< which step failed
+        bool conflict = false;       ///< with another transaction: worth repeating at once
+        bool in_finish = false;      ///< it was on_finish that failed
+    };
+
+    // driver.cpp: the frame
+    runtime::awaitable<bool> prepare();
+    runtime::awaitable<bool> load_rows();
+    runtime::awaitable<move> next_move();
+    runtime::awaitable<bool> resync(move doubt);
+    runtime::awaitable<move> failed(std::size_t index, failure why);
+    runtime::awaitable<move> failed_ending(failure why);
+    runtime::awaitable<move> retry_later(const retry_policy& policy, failure why);
+    runtime::awaitable<move> turn_back(std::size_t index, failure why);
+    runtime::awaitable<move> hold(std::string why);
+    runtime::awaitable<move> give_back(std::chrono::microseconds delay);
+    runtime::awaitable<move> send(pg::unit work);
+    move settle(const pg::pg_error& error);
+
+    // driver_steps.cpp: steps
+    runtime::awaitable<move> forward_group();
+    runtime::awaitable<trial> try_group(std::size_t first, std::size_t end, bool with_finish);
+    runtime::awaitable<move> forward_outside();
+    runtime::awaitable<move> undo_next();
+    runtime::awaitable<trial> try_undo(std::size_t index);
+    runtime::awaitable<move> undo_outside(std::size_t index);
+    runtime::awaitable<move> finish(ending::outcome what, std::size_t failed_at,
+                                    std::optional<failure> why);
+    runtime::awaitable<trial> try_finish(const ending& how, std::size_t failed_at);
+    void add_fence(pg::unit& work, int next) const;
+    void add_finish(pg::unit& work, const ending& how, int step) const;
+    runtime::awaitable<trial> end_trial(step_transaction& transaction, pg::lease& connection,
+                                        std::optional<failure> why, std::size_t at);
+    int undo_target() const;
+
+    const step_info& info(std::size_t index) const { return definition_->steps()[index]; }
+    std::size_t size() const { return definition_->steps().size(); }
+    bool beyond_return() const;
+    int attempts_max(const retry_policy& policy) const {
+        return run_.attempts_max > 0 ? run_.attempts_max : policy.attempts_max;
+    }
+
+    engine::state& engine_;
+    claimed_run run_;
+    const definition* definition_ = nullptr;
+    definition::input_ptr input_;
+    std::vector<step_row> rows_;
+    bool finish_alone_ = false;  ///< on_finish failed together with the last step: now apart
+    unsigned doubts_ = 0;        ///< in a row, without progress
+    bool commit_lost_ = false;   ///< the doubt may be about our own commit
+};
+
+/// An exception of a step is its failure; one of ours during a stop goes through.
+runtime::awaitable<step_result<>> guarded(runtime::awaitable<step_result<>> call);
+
+}  // namespace insula::queue::detail

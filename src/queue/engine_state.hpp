@@ -1,0 +1,132 @@
+#pragma once
+#include "queue/claimed_run.hpp"
+
+#include "insula/core/uuid.hpp"
+#include "insula/observe/metrics.hpp"
+#include "insula/queue/engine.hpp"
+#include "insula/runtime/event.hpp"
+#include "insula/runtime/loop.hpp"
+#include "insula/runtime/task_group.hpp"
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <unordered_map>
+
+namespace insula::queue {
+
+namespace detail {
+
+/// Counted twice: for the program's own eyes (any thread) and for Prometheus.
+class tally {
+public:
+    tally(observe::metrics& m, const char* name, const char* help, const observe::labels& with = {})
+        : shown_(m.counter(name, help, with)) {}
+    void add(std::uint64_t n = 1) noexcept {
+        count_.fetch_add(n, std::memory_order_relaxed);
+        shown_.add(static_cast<double>(n));
+    }
+    std::uint64_t value() const noexcept { return count_.load(std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::uint64_t> count_{0};
+    observe::counter& shown_;
+};
+
+struct tallies {
+    explicit tallies(observe::metrics& m);
+    tally claimed, steps, finished, retried, undone, held, stale_refused, lost_landed,
+        lost_repeated, rescued, postponed_unknown, wakes_local, wakes_notified, wakes_polled,
+        registrations;
+    observe::histogram& pickup;
+    observe::histogram& step_seconds;
+    observe::gauge& running;
+};
+
+}  // namespace detail
+
+/// Everything of an engine. Lives on `home` and outlives its tasks, by engine's contract. Split
+/// over engine.cpp (claiming), engine_life.cpp (lease, rescue) and driver*.cpp (one claimed run).
+struct engine::state {
+    state(runtime::loop& loop, pg::pool& pool, pg::connection_budget& connections,
+          const registry& known, engine_options settings, observe::metrics& m);
+
+    // --- what a driver asks
+    /// May a run of this epoch begin another step? Judged by the steady clock: half a lease of
+    /// silence is too much, because the rescuers' whole lease may have begun before ours ended.
+    bool owns(std::uint64_t claimed_in) const;
+    bool draining() const noexcept { return draining_; }
+    runtime::deadline call_deadline() const;
+    void moved(run_id id);
+
+    // --- tasks
+    runtime::awaitable<void> dispatch();
+    runtime::awaitable<bool> claim_once();
+    runtime::awaitable<void> heart();
+    runtime::awaitable<bool> beat();
+    runtime::awaitable<bool> enlist();
+    runtime::awaitable<void> rescue();
+    runtime::awaitable<void> look_for_dead();
+    runtime::awaitable<void> sweep();
+    runtime::awaitable<void> audit();
+    runtime::awaitable<void> audit_once();
+    runtime::awaitable<void> notify_others();
+    runtime::awaitable<void> listen();
+    runtime::awaitable<void> drive_one(detail::claimed_run run);
+    runtime::awaitable<bool> drain(runtime::deadline until);
+
+    void ring_others();
+    void lose_lease(const char* why);
+    bool healthy() const;
+    runtime::deadline jittered(std::chrono::milliseconds about);
+    std::chrono::microseconds backoff(const retry_policy& policy, int attempt);
+
+    runtime::loop& home_;
+    pg::pool& pool_;
+    pg::connection_budget& budget_;
+    const registry& workflows_;
+    engine_options options_;
+    observe::metrics& metrics_;
+    detail::tallies count_;
+    run_changes changes_;
+    runtime::task_group tasks_;    // heart, rescue, …: stopped at the end of a drain
+    runtime::task_group drivers_;  // claimed runs: end by themselves
+    runtime::event bell_;          // something may be ready
+    runtime::event slot_free_;
+    runtime::event others_;  // a NOTIFY is wanted
+    runtime::event claiming_done_;
+    std::unique_ptr<pg::listener_connection> listener_;
+    std::mt19937_64 random_;
+    uuid boot_id_;
+
+    std::int64_t worker_id_ = 0;
+    std::uint64_t epoch_ = 0;  // 0: not registered
+    std::uint64_t epochs_ = 0;
+    std::int64_t former_worker_ = 0;  // our own last registration, to be buried when we are back
+    std::chrono::steady_clock::time_point
+        beat_at_{};  // when the last beat that was answered was sent
+    runtime::deadline next_timer_;
+    runtime::deadline burial_watch_{
+        runtime::steady_clock::time_point::min()};  // until then sweep often: runs of the dead may
+                                                    // be locked still
+    std::atomic<unsigned> running_{0};
+    std::unordered_map<run_id, std::int64_t> in_hand_;  // runs with a driver, by token
+    std::unordered_map<run_id, std::int64_t>
+        unknown_;  // owned by us, but without a driver: last audit
+    bool rung_local_ = false;
+    bool rung_remote_ = false;
+    bool started_ = false;
+    bool draining_ = false;
+    bool drained_ = false;
+
+    struct sighting {
+        std::int64_t beat = 0;
+        std::chrono::steady_clock::time_point since;
+    };
+    std::map<std::int64_t, sighting> seen_;  // living workers, as the rescuer last saw them
+};
+
+}  // namespace insula::queue

@@ -1,0 +1,124 @@
+#include "queue/step_transaction.hpp"
+
+#include <iterator>
+#include <stdexcept>
+#include <utility>
+
+namespace insula::queue {
+
+namespace detail {
+
+claimed_run read_claim(const pg::row& r, std::int64_t token, std::uint64_t epoch) {
+    claimed_run run;
+    run.id = run_id(r.get<uuid>("id"));
+    run.tenant = r.get<std::optional<tenant_id>>("tenant");
+    run.kind = r.get<std::string>("kind");
+    run.version = r.get<std::int32_t>("version");
+    run.direction = r.get<std::int16_t>("direction");
+    run.step = r.get<std::int32_t>("step");
+    run.attempt = r.get<std::int32_t>("attempt");
+    run.crashes = r.get<std::int32_t>("crashes");
+    run.attempts_max = r.get<std::int32_t>("max_attempts");
+    run.overdue = r.get<bool>("overdue");
+    run.cancel_requested = r.get<bool>("cancel_requested");
+    run.input = r.get<std::string>("input");
+    run.error_code = r.get<std::optional<std::string>>("error_code").value_or("");
+    run.error_detail = r.get<std::optional<std::string>>("error_detail").value_or("");
+    run.error_internal = r.get<std::optional<std::string>>("error_internal").value_or("");
+    run.waited = std::chrono::microseconds(r.get<std::int64_t>("waited_us"));
+    run.token = token;
+    run.epoch = epoch;
+    return run;
+}
+
+const step_row* find_row(const std::vector<step_row>& rows, int direction, int seq) noexcept {
+    for (const step_row& r : rows) {
+        if (r.direction == direction && r.seq == seq) {
+            return &r;
+        }
+    }
+    return nullptr;
+}
+
+runtime::awaitable<pg::pg_result<pg::results>> step_transaction::exec(pg::unit work) {
+    pg::unit all = std::exchange(pending_, {});
+    const std::size_t hidden = all.size();
+    all.append(work);
+    auto got = co_await connection_.exec(std::move(all), options_);
+    if (!got) {
+        pg::pg_error error = got.error();
+        if (!failed_) {
+            failed_ = error;
+        }
+        // The step counts its own statements; what failed before them is nobody's.
+        const int own = error.statement - static_cast<int>(hidden);
+        error.statement = own < 0 ? -1 : own;
+        co_return error;
+    }
+    pg::results own(std::make_move_iterator(got->begin() + static_cast<std::ptrdiff_t>(hidden)),
+                    std::make_move_iterator(got->end()));
+    co_return own;
+}
+
+runtime::awaitable<pg::pg_result<pg::lease*>> step_transaction::flush() {
+    if (!pending_.empty()) {
+        auto got = co_await connection_.exec(std::exchange(pending_, {}), options_);
+        if (!got) {
+            failed_ = failed_ ? failed_ : got.error();
+            co_return got.error();
+        }
+    }
+    co_return &connection_;
+}
+
+runtime::awaitable<pg::pg_result<>> step_transaction::commit() {
+    auto got = co_await connection_.exec_and_commit(std::exchange(pending_, {}), options_);
+    if (!got) {
+        failed_ = failed_ ? failed_ : got.error();
+        co_return got.error();
+    }
+    co_return pg::pg_result<>();
+}
+
+}  // namespace detail
+
+run_id step_base::run() const noexcept {
+    return view_.run->id;
+}
+const std::optional<tenant_id>& step_base::tenant() const noexcept {
+    return view_.run->tenant;
+}
+std::string_view step_base::name() const noexcept {
+    return view_.name;
+}
+int step_base::attempt() const noexcept {
+    return view_.attempt;
+}
+
+std::optional<std::string_view> step_base::result_of(std::string_view step) const {
+    for (const detail::step_row& r : *view_.rows) {
+        if (r.direction == 1 && r.name == step && r.result) {
+            return *r.result;
+        }
+    }
+    return std::nullopt;
+}
+
+void step_base::set_result(std::string json) {
+    if (json.size() > 65'536) {
+        throw std::length_error("the result of a step is at most 64 KiB");
+    }
+    view_.result = std::move(json);
+}
+
+runtime::awaitable<pg::pg_result<pg::results>> database_step::exec(pg::unit work) {
+    return transaction_.exec(std::move(work));
+}
+pg::unit& database_step::deferred() noexcept {
+    return transaction_.pending();
+}
+runtime::awaitable<pg::pg_result<pg::lease*>> database_step::lease() {
+    return transaction_.flush();
+}
+
+}  // namespace insula::queue

@@ -1,0 +1,50 @@
+#pragma once
+#include "queue/claimed_run.hpp"
+
+#include "insula/pg/pool.hpp"
+#include "insula/queue/workflow.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace insula::queue::detail {
+
+/// Our own SQLSTATE: the fence refused.
+inline constexpr pg::sqlstate stale_claim{"IQ001"};
+
+/// What a step object looks at.
+struct step_view {
+    const claimed_run* run = nullptr;
+    std::string_view name;
+    int attempt = 1;
+    const std::vector<step_row>* rows = nullptr;
+    std::optional<std::string> result;  ///< what the step stored
+};
+
+/// One transaction of a run on a lease. Statements that nobody waits for (the fence first of all)
+/// gather in `pending` and go out with the next exec, or with COMMIT: so the fence costs no round
+/// trip, and it is still the first statement behind BEGIN.
+class step_transaction {
+public:
+    step_transaction(pg::lease& connection, std::chrono::milliseconds lock_timeout) noexcept
+        : connection_(connection) {
+        options_.lock_timeout = lock_timeout;
+    }
+
+    pg::unit& pending() noexcept { return pending_; }
+    runtime::awaitable<pg::pg_result<pg::results>> exec(pg::unit work);
+    runtime::awaitable<pg::pg_result<pg::lease*>> flush();
+    runtime::awaitable<pg::pg_result<>> commit();
+
+    /// The first error that PostgreSQL or the connection gave, whoever saw it; null: none.
+    const pg::pg_error* failed() const noexcept { return failed_ ? &*failed_ : nullptr; }
+
+private:
+    pg::lease& connection_;
+    pg::unit_options options_;
+    pg::unit pending_;
+    std::optional<pg::pg_error> failed_;
+};
+
+}  // namespace insula::queue::detail
