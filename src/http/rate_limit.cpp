@@ -124,11 +124,12 @@ std::optional<unsigned> token_buckets::check_at(std::string_view rate_class, std
     auto& b = impl_->find(impl_->sets[index], hash, rate, now);
     b.tokens = impl_->tokens_at(b, now);
     b.at = std::max(b.at, now);
-    if (b.tokens >= 1) {
-        b.tokens -= 1;
+    constexpr double rounding = 1e-6;  // sums of fractions fall short of one by less
+    if (b.tokens >= 1 - rounding) {
+        b.tokens = std::max(0.0, b.tokens - 1);
         return std::nullopt;
     }
-    const double wait = std::ceil((1 - b.tokens) / found->per_second);
+    const double wait = std::ceil((1 - b.tokens) / found->per_second - rounding);
     return static_cast<unsigned>(std::clamp(wait, 1.0, 86'400.0));
 }
 
