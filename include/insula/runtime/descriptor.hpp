@@ -21,7 +21,9 @@ class descriptor_watch {
 public:
     enum interest : int { read = 1, write = 2 };
 
-    descriptor_watch(loop& home, int fd);
+    // owner: kept until the kernel has forgotten the descriptor, whatever ends the watch; for a
+    // descriptor that is closed by its owner's deleter.
+    descriptor_watch(loop& home, int fd, std::shared_ptr<void> owner = {});
     ~descriptor_watch();
     descriptor_watch(descriptor_watch&&) noexcept = default;
     // Like destruction of what was there.
@@ -41,6 +43,9 @@ public:
     // Cancels and waits for the kernel; not cancellable, ends as soon as the kernel answers. After
     // it wait() answers operation_aborted.
     awaitable<void> release();
+
+    // release() without waiting for the kernel.
+    void close() noexcept;
 
     int native_handle() const noexcept;
 

@@ -29,6 +29,8 @@ public:
     bool is_set() const noexcept { return set_; }
 
 private:
+    struct initiation;
+
     loop& home_;
     detail::wait_op::list waiters_;
     bool set_ = false;

@@ -108,7 +108,7 @@ private:
         detail::work_item* pop() noexcept;
     };
 
-    loop(loop_options options, std::unique_ptr<detail::reactor> io);
+    loop(loop_options options, std::unique_ptr<detail::reactor> (*make)(loop&));
 
     void turn();
     void run_queue();

@@ -114,20 +114,18 @@ public:
     // Resumes on the awaiting coroutine's own loop. Throws what the other side threw, and
     // operation_aborted when the coroutine was cancelled or the promise was dropped.
     awaitable<T> get() {
-        if (!co_await settled(deadline::never(), detail::wait_op::cancellation::heard)) {
+        if (!co_await settled({.until = deadline::never()})) {
             throw boost::system::system_error(asio::error::operation_aborted);
         }
         co_return take();
     }
     // The same, but cancellation is not heard: for work that must be seen to its end.
     awaitable<T> get_uncancelled() {
-        co_await settled(deadline::never(), detail::wait_op::cancellation::ignored);
+        co_await settled({.until = deadline::never(), .cancellable = false});
         co_return take();
     }
     // False when the deadline passed or the coroutine was cancelled; get() may follow.
-    awaitable<bool> wait(deadline until) {
-        co_return co_await settled(until, detail::wait_op::cancellation::heard);
-    }
+    awaitable<bool> wait(deadline until) { co_return co_await settled({.until = until}); }
 
 private:
     struct no_longer_waiting {
@@ -138,7 +136,7 @@ private:
         }
     };
 
-    awaitable<bool> settled(deadline until, detail::wait_op::cancellation mode) {
+    awaitable<bool> settled(detail::wait_op::request what) {
         auto keep = state_;  // the future may be destroyed with its frame while this is pending
         {
             std::lock_guard lock(keep->mutex);
@@ -150,8 +148,7 @@ private:
         // Also when the loop stops and destroys this frame: nobody may post to a loop that is gone.
         no_longer_waiting guard{keep.get()};
         co_await asio::async_initiate<const asio::use_awaitable_t<executor>&, void(bool)>(
-            detail::start_wait{}, use_awaitable, loop::current(), &keep->waiters, until, mode,
-            keep->ready());
+            detail::start_wait{}, use_awaitable, loop::current(), &keep->waiters, what);
         co_return keep->ready();
     }
     T take() {

@@ -29,7 +29,7 @@ public:
     void close() noexcept;
 
 private:
-    std::shared_ptr<int> fd_;  // closed by whoever lets go last
+    std::shared_ptr<int> fd_;  // the watch holds it too, until the kernel has forgotten it
     descriptor_watch watch_;
 };
 

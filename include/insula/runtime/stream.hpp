@@ -97,7 +97,14 @@ public:
     int native_handle() const noexcept { return state_->native_handle(); }
 
 private:
+    friend class listener;
+    // Of a listener: TCP_NODELAY is inherited.
+    static stream accepted(loop& home, int fd);
+
     explicit stream(detail::stream_ref state) noexcept : state_(std::move(state)) {}
+    static awaitable<boost::system::result<std::size_t>> write_long(
+        detail::stream_ref state, std::span<const asio::const_buffer> buffers);
+
     detail::stream_ref state_;
 };
 

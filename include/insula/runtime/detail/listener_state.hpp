@@ -48,8 +48,9 @@ protected:
     virtual void forget() noexcept = 0;
 
     void accepted(int fd);
-    // accept(2) failed: a lost connection is skipped, lack of descriptors or memory pauses.
-    void accept_failed(int reason);
+    // accept(2) failed. True when the next connection may be asked for at once: a lost connection
+    // is skipped, lack of descriptors or memory pauses, a broken listener ends.
+    bool accept_failed(int reason);
     void forgotten() noexcept;
     bool wanted() const noexcept { return !closing_ && !scheduled() && queue_.size() < queue_max; }
     bool closing() const noexcept { return closing_; }

@@ -103,8 +103,8 @@ protected:
     virtual ~stream_state();
 
     // --- for the backend ---
-    // A read waits and nothing is queued: see that bytes come. May call received() or
-    // receive_ended().
+    // A read waits and nothing is queued: see that bytes come, by absorb() and settle_read() or by
+    // receive_ended(), now or later.
     virtual void want_bytes() = 0;
     // Start (or go on) sending write_from_; answer by sent() or send_failed().
     virtual void send() = 0;
@@ -116,8 +116,9 @@ protected:
     // Bytes were taken out of the queue: receiving may go on.
     virtual void queue_drained() noexcept {}
 
-    // Bytes from the kernel, when the reader has not got them itself. Calls the reader's handler.
-    void received(const char* data, std::size_t size);
+    // Copies received bytes to the waiting reader (answers how many it got; settle_read() must
+    // follow) and the rest to the queue.
+    std::size_t absorb(const char* data, std::size_t size);
     // The end of receiving (eof or an error), for this and all later reads.
     void receive_ended(error_code why);
     void sent(std::size_t bytes);
@@ -130,8 +131,8 @@ protected:
     bool ended() const noexcept { return static_cast<bool>(receive_end_); }
     // Decide the operation; the handler runs now (from the loop) or is queued (from an initiating
     // function).
-    void settle_read(error_code why, std::size_t bytes) noexcept;
-    void settle_write(error_code why, std::size_t bytes) noexcept;
+    void settle_read(error_code why, std::size_t bytes);
+    void settle_write(error_code why, std::size_t bytes);
 
     void pin() noexcept { ++pins_; }
     void unpin() noexcept;
@@ -163,9 +164,10 @@ private:
     void start_connect(const sockaddr_storage& to, unsigned size);
     void fail_read(error_code why) noexcept;
     void fail_write(error_code why) noexcept;
-    void take_queued() noexcept;
+    void take_queued();
     void schedule() noexcept;
     bool out_of_time() const noexcept;
+    bool must_queue() const noexcept { return queueing_ || home_.stopping(); }
     void deliver(bool reading);
     void drop_delivery(bool reading) noexcept;
     void expire() override;
@@ -188,7 +190,7 @@ private:
     bool read_settled_ = false;
     bool write_settled_ = false;
     bool write_everything_ = false;
-    bool starting_ = false;  // inside an initiating function: handlers must be queued
+    bool queueing_ = false;  // inside a user's call: handlers must be queued, not run
     bool closing_ = false;
 
     std::vector<char> received_;  // bytes nobody has read yet, from received_head_ on

@@ -34,20 +34,23 @@ public:
         wait_op* last_ = nullptr;
     };
 
-    enum class cancellation : bool { ignored, heard };
+    struct request {
+        deadline until;                   // never(): costs no timer
+        bool answer_at_deadline = false;  // a timer's wait is true then, an event's false
+        bool cancellable = true;
+    };
 
-    // Queues the handler among the waiters; a deadline that is never() costs no timer.
+    // Queues the handler among the waiters.
     template <class Handler>
-    static wait_op& start(loop& home, list& waiters, deadline until, cancellation mode,
-                          Handler&& handler) {
+    static wait_op& start(loop& home, list& waiters, request what, Handler&& handler) {
         auto* op = new wait_op(home);
-        if (mode == cancellation::heard) {
+        if (what.cancellable) {
             op->handler_.emplace(home.get_executor(), std::forward<Handler>(handler),
                                  cancel_hook{op, &wait_op::on_cancel});
         } else {
             op->handler_.emplace(home.get_executor(), std::forward<Handler>(handler));
         }
-        op->begin(waiters, until);
+        op->begin(waiters, what);
         return *op;
     }
 
@@ -60,7 +63,7 @@ private:
     explicit wait_op(loop& home) : home_(home) {}
     ~wait_op() = default;
 
-    void begin(list& waiters, deadline until);
+    void begin(list& waiters, request what);
     static void on_cancel(void* op);
     void abandon() noexcept override;
     void expire() override;
@@ -78,12 +81,9 @@ private:
 // Initiation of such a wait, for asio::async_initiate.
 struct start_wait {
     template <class Handler>
-    void operator()(Handler&& handler, loop* home, wait_op::list* waiters, deadline until,
-                    wait_op::cancellation mode, bool already) const {
-        auto& op = wait_op::start(*home, *waiters, until, mode, std::forward<Handler>(handler));
-        if (already) {
-            op.finish(true);
-        }
+    void operator()(Handler&& handler, loop* home, wait_op::list* waiters,
+                    wait_op::request what) const {
+        wait_op::start(*home, *waiters, what, std::forward<Handler>(handler));
     }
 };
 

@@ -23,6 +23,7 @@ public:
     virtual ~watch_state();
 
     int native_handle() const noexcept { return fd_; }
+    void keep_owner(std::shared_ptr<void> owner) noexcept { owner_ = std::move(owner); }
 
     template <class Handler>
     void wait(int interests, deadline until, Handler&& handler) {
@@ -64,7 +65,7 @@ protected:
     // Nothing is pending in any place: drop what the kernel still has; call forgotten() then.
     virtual void forget() noexcept = 0;
     // The handler runs now (from the loop: now = true) or is queued.
-    void settle(std::size_t index, boost::system::result<int> outcome, bool now) noexcept;
+    void settle(std::size_t index, boost::system::result<int> outcome, bool now);
     void forgotten() noexcept;
     bool waits(std::size_t index) const noexcept {
         return places_[index].handler && !places_[index].settled;
@@ -76,6 +77,9 @@ protected:
     std::array<place, places> places_{place(*this), place(*this)};
 
 private:
+    // First member: outlives the places; the backends' destructors run before it goes.
+    std::shared_ptr<void> owner_;
+
     place& free_place();
     std::size_t index_of(const place& which) const noexcept;
     void begin(place& which, int interests, deadline until);
