@@ -1,0 +1,35 @@
+#pragma once
+#include "insula/app/config.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace insula::app {
+
+struct instance_options {
+    config values;
+    std::string data_dir;     ///< where mail=file writes when mail_dir is empty
+    bool development = false;  ///< `insula dev`: mail pages, nothing else
+    /// Called once, when requests are accepted, with the address that was bound ("127.0.0.1:43210").
+    std::function<void(const std::string& address)> ready;
+};
+
+/// The whole service: loops, pools, engine, HTTP. Constructed, run once from the main thread, destroyed.
+class instance {
+public:
+    /// Error: internal with a sentence (configuration, io_uring refused where it was demanded).
+    static result<std::unique_ptr<instance>> make(instance_options options);
+    ~instance();
+
+    /// Starts, serves until SIGINT or SIGTERM (a second one ends it at once), drains and returns. SIGINT and SIGTERM
+    /// must be blocked (runtime::block_signals). Error: why it could not start.
+    result<> run();
+
+private:
+    struct state;
+    explicit instance(std::unique_ptr<state> made);
+    std::unique_ptr<state> state_;
+};
+
+}  // namespace insula::app

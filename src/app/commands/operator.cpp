@@ -1,0 +1,109 @@
+#include "command.hpp"
+
+#include "../setup_connection.hpp"
+
+#include "insula/app/database_setup.hpp"
+#include "insula/identity/operators.hpp"
+
+#include <fmt/format.h>
+
+#include <termios.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+
+namespace insula::app::commands {
+namespace {
+
+/// From the terminal without echo, or one line of standard input.
+secret_string read_password() {
+    const bool terminal = ::isatty(STDIN_FILENO) != 0;
+    termios before{};
+    if (terminal) {
+        std::cerr << "Password: " << std::flush;
+        ::tcgetattr(STDIN_FILENO, &before);
+        auto silent = before;
+        silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+        ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    }
+    std::string line;
+    std::getline(std::cin, line);
+    if (terminal) {
+        ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+        std::cerr << std::endl;
+    }
+    if (line.ends_with('\r')) {
+        line.pop_back();
+    }
+    secret_string password(line);
+    wipe(line.data(), line.size());
+    return password;
+}
+
+runtime::awaitable<result<user_id>> create(setup_connection& app, const email_address& email,
+                                           const password_text& password) {
+    const identity::password_hasher hasher;
+    auto made = co_await identity::create_operator(app.pool(), hasher, email, password,
+                                                   runtime::deadline::after(setup_connection::connect_limit));
+    co_await app.close();
+    co_return made;
+}
+
+std::string sentence(const error& e) {
+    return e.fields().empty() ? sentence_of(e) : "The password " + e.fields().front().detail + ".";
+}
+
+int create_operator(const configuration_flags& flags, const std::string& email_text) {
+    const auto values = flags.load();
+    if (!values) {
+        return complain(sentence_of(values.error()), wrong_configuration);
+    }
+    const auto email = email_address::parse(email_text);
+    if (!email) {
+        return complain("--email " + email.error().detail + ".", wrong_usage);
+    }
+    const auto key = values->key();
+    const auto roles = roles_of(*values);
+    const auto url = database_url::parse(values->database_url);
+    for (const auto* problem : {key ? nullptr : &key.error(), roles ? nullptr : &roles.error(),
+                                url ? nullptr : &url.error()}) {
+        if (problem != nullptr) {
+            return complain(sentence_of(*problem), wrong_configuration);
+        }
+    }
+    const auto typed = read_password();
+    const auto password = password_text::parse(typed.view());
+    if (!password) {
+        return complain("The password " + password.error().detail + ".", wrong_usage);
+    }
+    auto home = setup_loop(*values);
+    if (!home) {
+        return complain(sentence_of(home.error()), wrong_configuration);
+    }
+    setup_connection app(**home, "app", url->conninfo(roles->app(), *key));
+    const auto made = run_blocking(**home, create(app, *email, *password));
+    if (!made) {
+        return complain(sentence(made.error()), failed);
+    }
+    say(fmt::format("Operator {} can log in: POST /api/v1/auth/login without a tenant_slug.", email->str()));
+    return done;
+}
+
+}  // namespace
+
+void add_operator(CLI::App& program, chosen_command& chosen) {
+    auto* group = program.add_subcommand("operator", "Platform operators");
+    group->require_subcommand(1);
+    auto* command = group->add_subcommand("create", "A new operator; asks for the password, or reads it from standard "
+                                                    "input");
+    auto flags = std::make_shared<configuration_flags>();
+    auto email = std::make_shared<std::string>();
+    command->add_option("--email", *email, "the operator's mail address")->required();
+    flags->add_to(*command);
+    command->callback([&chosen, flags, email] {
+        chosen = [flags, email] { return create_operator(*flags, *email); };
+    });
+}
+
+}  // namespace insula::app::commands

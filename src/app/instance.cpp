@@ -1,0 +1,268 @@
+#include "insula/app/instance.hpp"
+
+#include "instance_state.hpp"
+
+#include "insula/identity/key_store.hpp"
+#include "insula/observe/log.hpp"
+#include "insula/pg/embedded_migrations.hpp"
+#include "insula/runtime/signals.hpp"
+#include "insula/tenancy/bootstrap.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include <fmt/format.h>
+
+#include <csignal>
+
+#ifndef INSULA_VERSION
+#define INSULA_VERSION "0.1.0"
+#endif
+
+namespace insula::app {
+namespace {
+
+constexpr std::size_t helper_threads = 2;
+constexpr std::size_t helper_queue_max = 256;
+// A login waits at most for this many others per thread: at 20 ms each, one to two seconds.
+constexpr std::size_t hashing_queue_max_per_thread = 64;
+constexpr std::chrono::seconds start_limit{30};
+
+constexpr pg::statement read_heads{
+    "app.heads",
+    "select coalesce((select max(number) from control.migration), 0)::integer,"
+    " coalesce((select max(number) from control.tenant_migration), 0)::integer"};
+
+error wrong(std::string sentence) {
+    return {errc::internal, {}, std::move(sentence)};
+}
+
+std::size_t hashing_threads() {
+    return std::max(1U, std::thread::hardware_concurrency());
+}
+
+std::string mail_folder(const instance_options& options) {
+    if (!options.values.mail_dir.empty()) {
+        return options.values.mail_dir;
+    }
+    return (options.data_dir.empty() ? "." : options.data_dir) + "/mail";
+}
+
+queue::engine_options engine_options_for(const checked_config& settings) {
+    queue::engine_options options;
+    options.workers = settings.values.workers;
+    options.listen_conninfo = settings.url.conninfo(settings.roles.worker(), settings.key);
+    return options;
+}
+
+}  // namespace
+
+instance::state::state(instance_options given, checked_config checked_settings,
+                       std::unique_ptr<loop_set> made_loops)
+    : options(std::move(given)),
+      settings(std::move(checked_settings)),
+      loops(std::move(made_loops)),
+      helpers(helper_threads, helper_queue_max),
+      hashing(hashing_threads(), hashing_queue_max_per_thread * hashing_threads()),
+      db(*loops, settings.values, settings.url, settings.roles, settings.key, metrics, helpers),
+      keys(settings.key),
+      templates(settings.values.mail_templates),
+      mail(std::make_unique<mail::file_transport>(mail_folder(options), helpers)),
+      workflow_services{keys, *mail, templates, settings.values.effective_public_url(), settings.values.mail_from},
+      registry(workflows::all(workflow_services)),
+      engine(loops->first(), db.worker, db.budget, registry, engine_options_for(settings), metrics),
+      directory(db.control),
+      identity{.control = db.control,
+               .hashing = hashing,
+               .hasher = hasher,
+               .tasks = engine,
+               .tenants = directory,
+               .keys = keys,
+               .clock = system_clock_source(),
+               .cells = settings.values.cells,
+               .require_verified_email = settings.values.require_verified_email} {
+    if (settings.values.rate_limit) {
+        limiter = std::make_unique<http::token_buckets>(settings.rates);
+    } else {
+        observe::warn("rate limits are off: for load tests only");
+    }
+    metrics.gauge_from("insula_hash_queue_depth", "Passwords waiting for a hashing thread", {},
+                       [this] { return static_cast<double>(hashing.depth()); });
+    metrics.counter_from("insula_log_lines_dropped_total", "Log lines dropped because the queue was full", {},
+                         [] { return static_cast<double>(observe::log_dropped()); });
+}
+
+runtime::awaitable<result<>> instance::state::check_database() {
+    const auto until = runtime::deadline::after(start_limit);
+    const auto cells = co_await tenancy::count_cells(db.control, settings.roles, until);
+    if (!cells) {
+        co_return wrong("The database is not usable: " + explain(cells.error()));
+    }
+    if (*cells < settings.values.cells) {
+        co_return wrong(fmt::format("INSULA_CELLS is {}, but the database has logins for {} cells: run insula bootstrap "
+                                    "with --cells {}.",
+                                    settings.values.cells, *cells, settings.values.cells));
+    }
+    pg::unit work;
+    work.add(read_heads);
+    const auto heads = co_await db.control.run(std::move(work), until);
+    if (!heads) {
+        co_return wrong("The database is not usable: " + explain(heads.error()));
+    }
+    const auto control_head = heads->front().only().get<std::int32_t>(0);
+    const auto known = pg::embedded_control_migrations();
+    if (control_head < known.back().number) {
+        co_return wrong(fmt::format("The database is at migration {}, this version needs {}: run insula migrate.",
+                                    control_head, known.back().number));
+    }
+    co_return result<>();
+}
+
+runtime::awaitable<result<>> instance::state::start() {
+    if (auto usable = co_await check_database(); !usable) {
+        co_return usable;
+    }
+    const auto until = runtime::deadline::after(start_limit);
+    auto signing = co_await identity::load_signing_keys(db.control, keys, token::algorithm::es256, until);
+    if (!signing) {
+        co_return signing.error();
+    }
+    const auto loaded = co_await directory.load(until);
+    if (!loaded) {
+        co_return wrong("The tenants could not be read: " + explain(loaded.error()));
+    }
+    const auto url = settings.values.effective_public_url();
+    tokens = std::make_unique<identity::token_service>(loops->all(), token::authority{url, url}, *signing);
+    services = std::make_unique<api::services>(
+        api::services{.identity = identity,
+                      .tokens = *tokens,
+                      .cells = db.cells,
+                      .metrics = metrics,
+                      .limiter = limiter.get(),
+                      .public_url = url,
+                      .mail_pages = options.development,
+                      .projects = settings.values.tenant_migrations.empty(),
+                      .version = INSULA_VERSION,
+                      .readiness = [this](runtime::deadline d) { return readiness(d); }});
+    public_service = api::make_service(*services);
+    admin_service = api::make_admin_service(*services);
+    engine.start();
+    co_return open_servers();
+}
+
+result<> instance::state::open_servers() {
+    const auto all = loops->all();
+    const auto open = [&](const std::string& address, const char* name, http::service& what) -> result<> {
+        http::server_options server_options;
+        server_options.listen = address;
+        server_options.name = name;
+        server_options.limits = settings.values.http_limits;
+        server_options.proxies = settings.proxies;
+        server_options.cors_origins = settings.values.cors_origins;
+        auto& server = servers.emplace_back(what, std::move(server_options), metrics, limiter.get());
+        if (auto started = server.start(all); !started) {
+            servers.pop_back();
+            return started;
+        }
+        observe::info("listening", {{"address", server.local()}, {"server", name}});
+        return {};
+    };
+    for (const auto& address : settings.values.listen) {
+        if (auto opened = open(address, "public", *public_service); !opened) {
+            return opened;
+        }
+    }
+    if (!settings.values.admin_listen.empty()) {
+        return open(settings.values.admin_listen, "admin", *admin_service);
+    }
+    return {};
+}
+
+runtime::awaitable<std::vector<std::string>> instance::state::readiness(runtime::deadline until) {
+    std::vector<std::string> problems;
+    if (draining.load(std::memory_order_relaxed)) {
+        problems.emplace_back("draining");
+    }
+    pg::unit work;
+    work.add(read_heads);
+    const auto soon = until.sooner(runtime::deadline::after(std::chrono::seconds(2)));
+    const auto heads = co_await db.control.run(std::move(work), soon);
+    if (!heads) {
+        problems.emplace_back("database_unreachable");
+        co_return problems;
+    }
+    const auto row = heads->front().only();
+    const auto tenant_files = settings.tenant_files.files();
+    if (row.get<std::int32_t>(0) < pg::embedded_control_migrations().back().number ||
+        (!tenant_files.empty() && row.get<std::int32_t>(1) < tenant_files.back().number)) {
+        problems.emplace_back("migrations_pending");
+    }
+    co_return problems;
+}
+
+runtime::awaitable<void> instance::state::stop() {
+    const auto until = runtime::deadline::after(settings.values.shutdown_grace);
+    draining.store(true);
+    for (auto& server : servers) {
+        server.drain();
+    }
+    for (auto& server : servers) {
+        if (!co_await server.stop(until)) {
+            observe::warn("requests were cut off by the shutdown", {{"server", server.local()}});
+        }
+    }
+    if (!co_await engine.drain(until)) {
+        observe::warn("tasks were left to other workers by the shutdown");
+    }
+    co_await db.close(until);
+}
+
+runtime::awaitable<result<>> instance::state::serve() {
+    runtime::signal_watch signals(loops->first(), {SIGINT, SIGTERM});
+    auto started = co_await start();
+    if (started) {
+        if (options.ready) {
+            options.ready(servers.front().local());
+        }
+        const int signal = co_await signals.next();
+        observe::info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+    }
+    co_await stop();
+    co_return started;
+}
+
+instance::instance(std::unique_ptr<state> made) : state_(std::move(made)) {}
+instance::~instance() = default;
+
+result<std::unique_ptr<instance>> instance::make(instance_options options) {
+    auto checked = checked_config::make(options.values);
+    if (!checked) {
+        return checked.error();
+    }
+    auto loops = loop_set::make(options.values);
+    if (!loops) {
+        return loops.error();
+    }
+    return std::unique_ptr<instance>(
+        new instance(std::make_unique<state>(std::move(options), std::move(*checked), std::move(*loops))));
+}
+
+result<> instance::run() {
+    auto& loops = *state_->loops;
+    loops.start_threads();
+    std::optional<result<>> outcome;
+    std::exception_ptr thrown;
+    boost::asio::co_spawn(loops.first().get_executor(), state_->serve(),
+                          [&](std::exception_ptr e, result<> ended) {
+                              thrown = std::move(e);
+                              outcome = std::move(ended);
+                              loops.stop();
+                          });
+    loops.first().run();
+    loops.join();
+    if (thrown) {
+        std::rethrow_exception(thrown);
+    }
+    return outcome ? *outcome : result<>(wrong("The event loop ended unexpectedly."));
+}
+
+}  // namespace insula::app
