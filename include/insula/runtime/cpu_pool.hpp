@@ -39,7 +39,8 @@ public:
         auto shot = make_one_shot<value>();
         if (!push(
                 std::make_unique<job_of<value, F>>(std::move(function), std::move(shot.promise)))) {
-            co_return error(errc::overloaded);
+            // In place: for a function that answers a result itself, an error would fit both sides.
+            co_return result<value>(boost::system::in_place_error, errc::overloaded);
         }
         if constexpr (std::is_void_v<value>) {
             co_await shot.future.get_uncancelled();
