@@ -46,7 +46,7 @@ session::session(shared_state& shared, runtime::stream stream)
 void session::stop() noexcept {
     stopping_ = true;
     if (waiting_idle_)
-        stream_.expires_at({steady::time_point::min()});
+        stream_.expires_at({steady::now()});
 }
 
 runtime::awaitable<void> session::run() {
