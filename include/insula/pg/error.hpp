@@ -99,9 +99,9 @@ inline constexpr sqlstate sqlstate::migration_refused{"IN005"};
 /// clients.
 struct pg_error {
     sqlstate state;
-    std::string message;
-    std::string constraint;  ///< name of the violated constraint, or empty
-    std::string detail;
+    std::string message{};
+    std::string constraint{};  ///< name of the violated constraint, or empty
+    std::string detail{};
     /// Index in the unit; -1: the preamble, the commit at Sync, or no statement at all.
     int statement = -1;
     /// The connection was lost, or the deadline passed, after Sync or COMMIT had been handed to it.

@@ -26,7 +26,7 @@ namespace insula::pg {
 namespace detail {
 class pool_core;
 class budget_core;
-class connection;
+struct lease_state;
 }  // namespace detail
 
 /// How many connections all pools of a process may have open together
@@ -98,7 +98,7 @@ public:
     lease& operator=(lease&&) noexcept;
     ~lease();
 
-    explicit operator bool() const noexcept { return connection_ != nullptr; }
+    explicit operator bool() const noexcept { return state_ != nullptr; }
 
     /// Sends the whole unit in one flush and waits for its end. Outside begin() … commit() it is an
     /// implicit transaction of its own; inside, it is part of that one, and after an error only
@@ -123,7 +123,7 @@ public:
     /// Several statements in one text over the simple protocol, as psql -f would: migrations only.
     runtime::awaitable<pg_result<>> exec_script(std::string text);
 
-    /// Bounds every following operation, the running one too. Initially the deadline given to
+    /// Bounds every following operation. Initially the deadline given to
     /// acquire().
     void expires_at(runtime::deadline when) noexcept;
     runtime::deadline expires() const noexcept;
@@ -140,15 +140,15 @@ public:
                 .allow_exclusive_retry = false};
     }
 
+    /// For this module.
+    explicit lease(std::shared_ptr<detail::lease_state> state) noexcept
+        : state_(std::move(state)) {}
+    const std::shared_ptr<detail::lease_state>& state() const noexcept { return state_; }
+
 private:
-    friend class detail::pool_core;
-    lease(std::shared_ptr<detail::pool_core> pool, detail::connection* connection,
-          runtime::deadline until) noexcept;
     void give_back() noexcept;
 
-    std::shared_ptr<detail::pool_core> pool_;
-    detail::connection* connection_ = nullptr;
-    std::shared_ptr<struct lease_state> state_;
+    std::shared_ptr<detail::lease_state> state_;
 };
 
 /// Connections of one login role, living on one loop, callable from any: a call from elsewhere is

@@ -22,8 +22,9 @@ namespace insula::pg {
 struct statement {
     const char* name;  ///< for logs and metrics
     std::string_view text;
+    bool scoped;  ///< contains `{t}`
     consteval statement(const char* statement_name, std::string_view sql)
-        : name(statement_name), text(sql) {}
+        : name(statement_name), text(sql), scoped(sql.find("{t}") != std::string_view::npos) {}
 };
 
 /// Whose rights a unit runs with, and which schema `{t}` means. Made by tenancy only.
@@ -57,6 +58,7 @@ public:
     template <class... Params>
     unit& add(const statement& what, const Params&... params) {
         entry& e = begin_entry(what.name, what.text);
+        e.scoped = what.scoped;
         (params_.push(params), ...);
         e.params_end = params_.size();
         return *this;
@@ -67,6 +69,7 @@ public:
     template <class... Params>
     unit& add_once(std::string text, const Params&... params) {
         entry& e = begin_entry("once", {});
+        e.scoped = text.find("{t}") != std::string::npos;
         e.own_text = std::move(text);
         e.once = true;
         (params_.push(params), ...);
@@ -80,8 +83,8 @@ public:
         return *this;
     }
 
-    /// Puts another unit's statements behind this one's. A scope stays this unit's own: `other` must
-    /// have none.
+    /// Puts another unit's statements behind this one's. A scope stays this unit's own: `other`
+    /// must have none.
     unit& append(const unit& other);
 
     std::size_t size() const noexcept { return entries_.size(); }
@@ -95,6 +98,7 @@ public:
         std::size_t params_begin = 0;
         std::size_t params_end = 0;
         bool once = false;
+        bool scoped = false;  ///< contains `{t}`
 
         std::string_view sql() const noexcept { return once ? std::string_view(own_text) : text; }
     };

@@ -1,0 +1,276 @@
+#include "pg/detail/connect.hpp"
+
+#include "pg/detail/connect_machine.hpp"
+
+#include "insula/observe/log.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+namespace insula::pg::detail {
+namespace {
+
+struct free_options {
+    void operator()(PQconninfoOption* options) const noexcept { PQconninfoFree(options); }
+};
+
+/// hostaddr for libpq: one address for each host, empty where none is needed; nothing when a name
+/// has no address.
+struct resolved {
+    std::string hostaddr;
+    std::string problem;
+};
+
+resolved resolve(const std::vector<std::string>& hosts) {
+    resolved out;
+    for (std::size_t i = 0; i < hosts.size(); ++i) {
+        if (i != 0) {
+            out.hostaddr += ',';
+        }
+        if (is_address_or_socket(hosts[i])) {
+            out.hostaddr += hosts[i].starts_with('/') || hosts[i].starts_with('@') ? "" : hosts[i];
+            continue;
+        }
+        addrinfo hints{};
+        hints.ai_socktype = SOCK_STREAM;
+        addrinfo* found = nullptr;
+        const int code = getaddrinfo(hosts[i].c_str(), nullptr, &hints, &found);
+        const std::unique_ptr<addrinfo, void (*)(addrinfo*)> keep(found, &freeaddrinfo);
+        std::array<char, NI_MAXHOST> text{};
+        if (code != 0 || found == nullptr ||
+            getnameinfo(found->ai_addr, found->ai_addrlen, text.data(), text.size(), nullptr, 0,
+                        NI_NUMERICHOST) != 0) {
+            out.problem = fmt::format("no address for host {}: {}", hosts[i], gai_strerror(code));
+            return out;
+        }
+        out.hostaddr += text.data();
+    }
+    return out;
+}
+
+void log_notice(void*, const PGresult* result) {
+    const char* text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    observe::debug("pg.notice", {{"message", text == nullptr ? "" : text}});
+}
+
+pgconn_ptr start(const connect_options& options, const std::string& hostaddr) {
+    std::vector<const char*> keys{"dbname", "application_name", "client_encoding",
+                                  "keepalives_idle", "tcp_user_timeout"};
+    std::vector<const char*> values{options.conninfo.c_str(), options.application_name.c_str(),
+                                    "UTF8", "30", "10000"};
+    if (!hostaddr.empty()) {
+        keys.push_back("hostaddr");
+        values.push_back(hostaddr.c_str());
+    }
+    keys.push_back(nullptr);
+    values.push_back(nullptr);
+    // 1: "dbname" may be a whole conninfo; what comes later wins over it.
+    return pgconn_ptr(PQconnectStartParams(keys.data(), values.data(), 1));
+}
+
+poll_answer poll(PGconn* conn) {
+    switch (PQconnectPoll(conn)) {
+        case PGRES_POLLING_READING:
+            return poll_answer::reading;
+        case PGRES_POLLING_WRITING:
+            return poll_answer::writing;
+        case PGRES_POLLING_OK:
+            return poll_answer::ok;
+        default:
+            return poll_answer::failed;
+    }
+}
+
+bool prepare_for_pipelining(PGconn* conn) {
+    PQsetNoticeReceiver(conn, &log_notice, nullptr);
+    return PQsetnonblocking(conn, 1) == 0 && PQenterPipelineMode(conn) == 1;
+}
+
+/// One attempt: the shell around connect_machine.
+class attempt {
+public:
+    attempt(runtime::loop& home, const connect_options& options,
+            std::shared_ptr<pool_counters> counters, runtime::cpu_pool* resolver,
+            runtime::task_group& tasks, budget_ticket ticket, runtime::deadline until)
+        : home_(home),
+          options_(options),
+          counters_(std::move(counters)),
+          resolver_(resolver),
+          tasks_(tasks),
+          ticket_(std::move(ticket)),
+          until_(until) {}
+
+    runtime::awaitable<pg_result<std::shared_ptr<connection>>> run() {
+        const conninfo_hosts hosts = parse_hosts(options_.conninfo);
+        if (!hosts.problem.empty()) {
+            co_return pg_error{.state = sqlstate::unable_to_connect, .message = hosts.problem};
+        }
+        connect_step step = machine_.begin(hosts.needs_look_up());
+        for (;;) {
+            switch (step.next) {
+                case connect_step::what::look_up:
+                    step = co_await look_up(hosts.hosts);
+                    break;
+                case connect_step::what::start:
+                    conn_ = start(options_, hostaddr_);
+                    step = machine_.started(conn_ && PQstatus(conn_.get()) != CONNECTION_BAD,
+                                            socket(), message());
+                    break;
+                case connect_step::what::wait_read:
+                case connect_step::what::wait_write:
+                    step = co_await wait(step);
+                    break;
+                case connect_step::what::poll: {
+                    const poll_answer answer = poll(conn_.get());
+                    step = machine_.polled(answer, socket(), message());
+                    break;
+                }
+                case connect_step::what::set_up:
+                    step = machine_.set_up(prepare_for_pipelining(conn_.get()), message());
+                    break;
+                case connect_step::what::probe:
+                    step = co_await probe();
+                    break;
+                case connect_step::what::ready:
+                    co_return std::move(opened_);
+                case connect_step::what::failed:
+                    if (opened_) {
+                        opened_->shut_down();
+                    }
+                    co_return std::move(step.error);
+            }
+        }
+    }
+
+private:
+    int socket() const { return conn_ ? PQsocket(conn_.get()) : -1; }
+    std::string message() const { return conn_ ? message_of(conn_.get()) : "out of memory"; }
+
+    runtime::awaitable<connect_step> look_up(const std::vector<std::string>& hosts) {
+        if (resolver_ == nullptr) {
+            co_return machine_.looked_up(false, "a host name, but nothing to look it up with");
+        }
+        struct job {
+            std::vector<std::string> names;
+            resolved operator()() const { return resolve(names); }
+        };
+        auto answer = co_await resolver_->run(job{hosts});
+        if (!answer) {
+            co_return machine_.looked_up(false, "too many name look-ups at once");
+        }
+        hostaddr_ = std::move(answer->hostaddr);
+        co_return machine_.looked_up(answer->problem.empty(), std::move(answer->problem));
+    }
+
+    // A watch for each wait, gone before PQconnectPoll: that may close the socket and open another
+    // one, even under the same number.
+    runtime::awaitable<connect_step> wait(connect_step step) {
+        runtime::descriptor_watch watch(home_, step.socket);
+        const int interest = step.next == connect_step::what::wait_read
+                                 ? runtime::descriptor_watch::read
+                                 : runtime::descriptor_watch::write;
+        const auto ready = co_await watch.wait(interest, until_);
+        co_await watch.release();
+        co_return machine_.waited(ready.has_value());
+    }
+
+    runtime::awaitable<connect_step> probe() {
+        static constexpr statement which_backend{"pg.probe", "select pg_catalog.pg_backend_pid()"};
+        opened_ = std::make_shared<connection>(home_, std::move(conn_), counters_,
+                                               options_.statement_bytes_max, std::move(ticket_));
+        opened_->belong_to(options_.owner);
+        if (!tasks_.spawn(connection::drive(opened_), "pg.connection")) {
+            opened_.reset();
+            co_return machine_.probed(
+                0, std::nullopt,
+                {.state = sqlstate::pool_closed, .message = "the pool is closing"});
+        }
+        unit work;
+        work.add(which_backend);
+        auto what = std::make_shared<request>(home_, std::move(work), unit_options{}, until_);
+        what->why = request::purpose::maintenance;
+        opened_->send(what);
+        (void)co_await what->done.wait(until_);
+        if (!what->finished) {
+            co_return machine_.probed(
+                0, std::nullopt,
+                {.state = sqlstate::unable_to_connect, .message = "the first query got no answer"});
+        }
+        if (what->error) {
+            co_return machine_.probed(0, std::nullopt, std::move(*what->error));
+        }
+        co_return machine_.probed(opened_->backend_pid(),
+                                  what->answers.at(0).scalar<std::int32_t>(), {});
+    }
+
+    runtime::loop& home_;
+    const connect_options& options_;
+    std::shared_ptr<pool_counters> counters_;
+    runtime::cpu_pool* resolver_;
+    runtime::task_group& tasks_;
+    budget_ticket ticket_;
+    runtime::deadline until_;
+    connect_machine machine_;
+    std::string hostaddr_;
+    pgconn_ptr conn_;
+    std::shared_ptr<connection> opened_;
+};
+
+}  // namespace
+
+bool is_address_or_socket(const std::string& host) {
+    std::array<unsigned char, 16> ignored{};
+    return host.empty() || host.front() == '/' || host.front() == '@' ||
+           inet_pton(AF_INET, host.c_str(), ignored.data()) == 1 ||
+           inet_pton(AF_INET6, host.c_str(), ignored.data()) == 1;
+}
+
+bool conninfo_hosts::needs_look_up() const {
+    return !has_hostaddr && !std::all_of(hosts.begin(), hosts.end(), is_address_or_socket);
+}
+
+conninfo_hosts parse_hosts(const std::string& conninfo) {
+    conninfo_hosts out;
+    char* problem = nullptr;
+    const std::unique_ptr<PQconninfoOption, free_options> options(
+        PQconninfoParse(conninfo.c_str(), &problem));
+    const std::unique_ptr<char, void (*)(void*)> keep(problem, &PQfreemem);
+    if (!options) {
+        // libpq's text may quote the conninfo, which holds a password.
+        out.problem = "the connection string cannot be read";
+        return out;
+    }
+    for (const PQconninfoOption* o = options.get(); o->keyword != nullptr; ++o) {
+        if (o->val == nullptr) {
+            continue;
+        }
+        const std::string_view key = o->keyword;
+        std::string_view value = o->val;
+        out.has_hostaddr |= key == "hostaddr" && !value.empty();
+        while (key == "host") {
+            const auto comma = value.find(',');
+            out.hosts.emplace_back(value.substr(0, comma));
+            if (comma == std::string_view::npos) {
+                break;
+            }
+            value.remove_prefix(comma + 1);
+        }
+    }
+    return out;
+}
+
+runtime::awaitable<pg_result<std::shared_ptr<connection>>> open_connection(
+    runtime::loop& home, const connect_options& options, std::shared_ptr<pool_counters> counters,
+    runtime::cpu_pool* resolver, runtime::task_group& tasks, budget_ticket ticket,
+    runtime::deadline until) {
+    attempt one(home, options, counters, resolver, tasks, std::move(ticket), until);
+    auto opened = co_await one.run();
+    pool_counters::add(opened ? counters->connects : counters->connect_failures);
+    co_return opened;
+}
+
+}  // namespace insula::pg::detail

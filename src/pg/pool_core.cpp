@@ -1,0 +1,351 @@
+// Shared connections, opening connections, and who gets one.
+#include "pg/detail/pool_core.hpp"
+
+#include "pg/detail/pool_parts.hpp"
+#include "pg/detail/retry.hpp"
+
+#include "insula/core/random.hpp"
+#include "insula/observe/log.hpp"
+#include "insula/runtime/post.hpp"
+
+#include <limits>
+#include <stdexcept>
+
+namespace insula::pg::detail {
+namespace {
+
+// Another shared connection is opened when even the shortest pipeline is this deep: below, sharing
+// is faster than another backend.
+constexpr std::size_t grow_at = 16;
+// A statement that is cut off by its own timeout is answered a little after the deadline; that
+// answer is better than "outcome unknown".
+constexpr std::chrono::milliseconds answer_grace{100};
+
+double random_unit() {
+    return static_cast<double>(random_u64() >> 11) / static_cast<double>(1ULL << 53);
+}
+
+}  // namespace
+
+runtime::deadline with_grace(runtime::deadline until) {
+    return until.is_never() ? until : runtime::deadline{until.at + answer_grace};
+}
+
+pool_core::pool_core(runtime::loop& home, pool_options options, budget_core& budget,
+                     observe::metrics& metrics, runtime::cpu_pool* resolver)
+    : home_(home),
+      options_(std::move(options)),
+      budget_(budget),
+      counters_(register_counters(metrics, options_.name)),
+      resolver_(resolver),
+      tasks_(home, "pg." + options_.name),
+      wake_(home),
+      changed_(home),
+      shared_(options_.shared_max),
+      views_(options_.shared_max),
+      shared_backoff_(options_.backoff_max),
+      machine_(options_.exclusive_max, options_.backoff_max),
+      exclusive_(options_.exclusive_max) {
+    budget_.join(*this);
+}
+
+pool_core::~pool_core() {
+    budget_.leave(*this);
+}
+
+void pool_core::ensure_started() {
+    if (!started_) {
+        started_ = true;
+        tasks_.spawn(upkeep(), "pg.upkeep");
+    }
+}
+
+void pool_core::refuse_bugs(const unit& work) const {
+    for (const unit::entry& e : work.entries()) {
+        if (e.scoped && !work.scope()) {
+            throw std::logic_error(std::string("tenant SQL without a tenant: ") + e.name);
+        }
+        if (e.params_end - e.params_begin > 65'535 ||
+            e.sql().find('\0') != std::string_view::npos) {
+            throw std::logic_error(std::string("cannot be sent to PostgreSQL: ") + e.name);
+        }
+    }
+}
+
+pg_error pool_core::out_of_time() const {
+    if (last_failure_) {
+        return *last_failure_;
+    }
+    return {.state = sqlstate::deadline_passed,
+            .message = "the deadline passed while waiting for a connection"};
+}
+
+runtime::awaitable<bool> pool_core::finish(const request_ptr& what) {
+    if (!what->finished) {
+        (void)co_await what->done.wait(with_grace(what->until));
+    }
+    co_return what->finished;
+}
+
+runtime::awaitable<pg_result<results>> pool_core::run(unit work, unit_options options,
+                                                      runtime::deadline until) {
+    refuse_bugs(work);
+    ensure_started();
+    const auto what = std::make_shared<request>(home_, std::move(work), options, until);
+    pool_counters::add(counters_->units);
+    for (;;) {
+        if (closed_) {
+            co_return pg_error{.state = sqlstate::pool_closed, .message = "shutting down"};
+        }
+        if (until.expired()) {
+            co_return out_of_time();
+        }
+        const leave_queue<request> guard{unsent_, *what};
+        unsent_.push(*what);
+        serve_shared();
+        if (what->queued()) {
+            if (unsent_.size() + waiters_.size() > options_.waiters_max) {
+                co_return pg_error{.state = sqlstate::pool_exhausted,
+                                   .message = "too many requests wait for a connection"};
+            }
+            (void)co_await what->done.wait(until);
+            if (what->queued()) {
+                co_return out_of_time();
+            }
+        }
+        if (!co_await finish(what)) {
+            co_return pg_error{.state = sqlstate::query_canceled,
+                               .message = "no answer by the deadline",
+                               .maybe_committed = true};
+        }
+        if (!what->error) {
+            co_return std::move(what->answers);
+        }
+        switch (decide(*what->error, {.shared = true,
+                                      .repeated = !what->trust_pending,
+                                      .may_go_exclusive = options.allow_exclusive_retry})) {
+            case verdict::deliver:
+                co_return std::move(*what->error);
+            case verdict::repeat:
+                pool_counters::add(counters_->reprepares);
+                what->trust_pending = false;
+                what->rearm();
+                continue;
+            case verdict::repeat_exclusive:
+                break;
+        }
+        break;
+    }
+    pool_counters::add(counters_->lock_retries);
+    auto borrowed = co_await acquire(until);
+    if (!borrowed) {
+        co_return std::move(borrowed).error();
+    }
+    options.lock_timeout = std::chrono::milliseconds{0};
+    const lease keep = std::move(*borrowed);
+    co_return co_await exec(keep.state(), std::move(what->work), options, false);
+}
+
+pool_core::shared_connection pool_core::pick_shared() {
+    for (std::size_t i = 0; i < shared_.size(); ++i) {
+        const shared_place& p = shared_[i];
+        views_[i] = {p.open != nullptr && p.open->usable(), p.connecting,
+                     p.open ? p.open->in_flight() : 0};
+    }
+    const shared_choice choice = choose_shared(views_, options_.pipeline_max, grow_at);
+    if (choice.open != shared_choice::none) {
+        begin_open_shared(choice.open);
+    }
+    return choice.use == shared_choice::none ? nullptr : shared_[choice.use].open;
+}
+
+void pool_core::serve_shared() {
+    while (!unsent_.empty()) {
+        const shared_connection open = pick_shared();
+        if (!open) {
+            break;
+        }
+        const request_ptr next = unsent_.pop()->shared_from_this();
+        open->send(next);
+    }
+    update_gauges();
+}
+
+void pool_core::begin_open_shared(std::size_t place) {
+    const auto now = backoff::clock::now();
+    if (closed_ || shared_[place].open != nullptr) {
+        return;
+    }
+    if (!shared_backoff_.may_try(now)) {
+        retry_at(shared_backoff_.next());
+        return;
+    }
+    if (!budget_.try_take(*this)) {
+        return;  // budget_freed() will say
+    }
+    shared_[place].connecting = true;
+    tasks_.spawn(open_shared(place, budget_ticket(budget_, counters_)), "pg.open");
+}
+
+runtime::awaitable<pg_result<pool_core::shared_connection>> pool_core::open_one(
+    budget_ticket ticket) {
+    const connect_options options{.conninfo = options_.conninfo,
+                                  .application_name = "insula " + options_.name,
+                                  .statement_bytes_max = options_.statement_bytes_max,
+                                  .owner = weak_from_this()};
+    auto opened =
+        co_await open_connection(home_, options, counters_, resolver_, tasks_, std::move(ticket),
+                                 runtime::deadline::after(options_.connect_timeout));
+    if (opened && !(*opened)->usable()) {
+        opened = pg_error{.state = sqlstate::unable_to_connect, .message = "lost at once"};
+    }
+    if (opened) {
+        last_failure_.reset();
+        co_return opened;
+    }
+    const pg_error& why = opened.error();
+    observe::warn("pg.connect_failed",
+                  {{"pool", options_.name}, {"state", why.state.str()}, {"reason", why.message}});
+    last_failure_ = why;
+    if (why.state == sqlstate::pooler_between) {
+        fail_waiting(why);  // waiting does not make it better
+    }
+    co_return opened;
+}
+
+runtime::awaitable<void> pool_core::open_shared(std::size_t place, budget_ticket ticket) {
+    auto opened = co_await open_one(std::move(ticket));
+    shared_[place].connecting = false;
+    if (opened) {
+        shared_backoff_.succeeded();
+        shared_[place].open = std::move(*opened);
+    } else {
+        shared_backoff_.failed(backoff::clock::now(), random_unit());
+        retry_at(shared_backoff_.next());
+    }
+    changed_.set();
+    serve();
+}
+
+runtime::awaitable<void> pool_core::open_exclusive(std::size_t node, budget_ticket ticket) {
+    auto opened = co_await open_one(std::move(ticket));
+    const auto now = backoff::clock::now();
+    if (opened) {
+        exclusive_[node] = std::move(*opened);
+        machine_.opened(node, now);
+    } else {
+        machine_.open_failed(node, now, random_unit());
+    }
+    changed_.set();
+    serve();
+}
+
+void pool_core::serve_exclusive() {
+    for (;;) {
+        const auto decision = machine_.plan(backoff::clock::now(), closed_ ? 0 : waiters_.size());
+        switch (decision.action) {
+            case pool_machine::decision::what::nothing:
+                update_gauges();
+                return;
+            case pool_machine::decision::what::wait:
+                retry_at(decision.until);
+                update_gauges();
+                return;
+            case pool_machine::decision::what::lend: {
+                const shared_connection& open = exclusive_[decision.node];
+                if (!open || !open->usable()) {
+                    machine_.dropped(decision.node);
+                    exclusive_[decision.node].reset();
+                    continue;
+                }
+                waiter& first = *waiters_.pop();
+                first.granted = open;
+                first.node = decision.node;
+                first.bell.set();
+                continue;
+            }
+            case pool_machine::decision::what::open:
+                if (!budget_.try_take(*this)) {
+                    machine_.open_cancelled(decision.node);
+                    update_gauges();
+                    return;
+                }
+                tasks_.spawn(open_exclusive(decision.node, budget_ticket(budget_, counters_)),
+                             "pg.open");
+                continue;
+        }
+    }
+}
+
+void pool_core::serve() {
+    serve_shared();
+    serve_exclusive();
+    if (unsent_.empty() && waiters_.empty()) {
+        budget_.withdraw(*this);
+    }
+}
+
+void pool_core::fail_waiting(const pg_error& why) {
+    while (request* r = unsent_.pop()) {
+        r->error = why;
+        r->finished = true;
+        r->done.set();
+    }
+    while (waiter* w = waiters_.pop()) {
+        w->failed = why;
+        w->bell.set();
+    }
+    update_gauges();
+}
+
+runtime::awaitable<pg_result<lease>> pool_core::acquire(runtime::deadline until) {
+    ensure_started();
+    if (closed_) {
+        co_return pg_error{.state = sqlstate::pool_closed, .message = "shutting down"};
+    }
+    waiter mine(*this);
+    waiters_.push(mine);
+    serve_exclusive();
+    if (mine.queued()) {
+        if (unsent_.size() + waiters_.size() > options_.waiters_max) {
+            co_return pg_error{.state = sqlstate::pool_exhausted,
+                               .message = "too many requests wait for a connection"};
+        }
+        (void)co_await mine.bell.wait(until);
+    }
+    if (mine.failed) {
+        co_return std::move(*mine.failed);
+    }
+    if (!mine.granted) {
+        co_return out_of_time();
+    }
+    auto state = std::make_shared<lease_state>();
+    state->pool = shared_from_this();
+    state->connection = std::exchange(mine.granted, nullptr);
+    state->node = mine.node;
+    state->pid = state->connection->backend_pid();
+    state->until = until;
+    co_return lease(std::move(state));
+}
+
+pool_core::waiter::~waiter() {
+    core.waiters_.remove(*this);
+    if (granted) {  // the coroutine was cancelled between the grant and its resumption
+        core.machine_.given_back(node, backoff::clock::now());
+        core.wake_.set();
+    }
+}
+
+void pool_core::retry_at(backoff::clock::time_point when) {
+    if (when < retry_at_) {
+        retry_at_ = when;
+        wake_.set();
+    }
+}
+
+void pool_core::update_gauges() noexcept {
+    pool_counters::set(counters_->waiters, unsent_.size() + waiters_.size());
+    pool_counters::set(counters_->idle, machine_.count(node_state::idle));
+}
+
+}  // namespace insula::pg::detail
