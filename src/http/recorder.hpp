@@ -12,7 +12,9 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace insula::http {
@@ -22,6 +24,31 @@ namespace insula::http {
 struct load {
     std::atomic<std::size_t> connections{0};
     std::atomic<std::size_t> in_flight{0};
+};
+
+/// One place out of a bounded number; given back at destruction.
+class place {
+public:
+    /// nullopt when all are taken. Exact, whatever the number of threads.
+    static std::optional<place> take(std::atomic<std::size_t>& used, std::size_t max) noexcept {
+        if (used.fetch_add(1, std::memory_order_relaxed) < max)
+            return place(used);
+        used.fetch_sub(1, std::memory_order_relaxed);
+        return std::nullopt;
+    }
+    place(place&& other) noexcept : used_(std::exchange(other.used_, nullptr)) {}
+    place& operator=(place&& other) noexcept {
+        std::swap(used_, other.used_);
+        return *this;
+    }
+    ~place() {
+        if (used_ != nullptr)
+            used_->fetch_sub(1, std::memory_order_relaxed);
+    }
+
+private:
+    explicit place(std::atomic<std::size_t>& used) noexcept : used_(&used) {}
+    std::atomic<std::size_t>* used_;
 };
 
 class recorder {

@@ -16,19 +16,6 @@ namespace {
 /// unanswered.
 constexpr std::size_t turned_away_max = 64;
 
-class connection_mark {
-public:
-    explicit connection_mark(load& l) noexcept : load_(l) {
-        load_.connections.fetch_add(1, std::memory_order_relaxed);
-    }
-    ~connection_mark() { load_.connections.fetch_sub(1, std::memory_order_relaxed); }
-    connection_mark(const connection_mark&) = delete;
-    connection_mark& operator=(const connection_mark&) = delete;
-
-private:
-    load& load_;
-};
-
 /// The part of a server that lives on one loop; made, used and destroyed there.
 class worker {
 public:
@@ -73,34 +60,33 @@ private:
     void take(runtime::stream stream) {
         auto& record = shared_.record;
         record.accepted().add();
-        if (record.now()->connections.load(std::memory_order_relaxed) <
-            shared_.options.limits.connections_max) {
-            connections_.spawn(serve(std::move(stream)), "http connection");
+        if (auto one =
+                place::take(record.now()->connections, shared_.options.limits.connections_max)) {
+            connections_.spawn(serve(std::move(stream), std::move(*one)), "http connection");
             return;
         }
         record.connections_refused().add();
-        if (turned_away_ < turned_away_max)
-            connections_.spawn(turn_away(std::move(stream)), "http connection beyond the limit");
+        if (auto one = place::take(turned_away_, turned_away_max)) {
+            connections_.spawn(turn_away(std::move(stream), std::move(*one)),
+                               "http connection beyond the limit");
+        }
     }
 
-    runtime::awaitable<void> serve(runtime::stream stream) {
-        const connection_mark mark(*shared_.record.now());
+    runtime::awaitable<void> serve(runtime::stream stream, place) {
         session s(shared_, std::move(stream));
         sessions_.push_back(s);
         co_await s.run();
     }
 
-    runtime::awaitable<void> turn_away(runtime::stream stream) {
-        ++turned_away_;
+    runtime::awaitable<void> turn_away(runtime::stream stream, place) {
         session s(shared_, std::move(stream));
         co_await s.turn_away();
-        --turned_away_;
     }
 
     shared_state& shared_;
     runtime::listener listener_;
     boost::intrusive::list<session, boost::intrusive::constant_time_size<false>> sessions_;
-    std::size_t turned_away_ = 0;
+    std::atomic<std::size_t> turned_away_{0};
     bool stopping_ = false;
     runtime::task_group accepting_;
     runtime::task_group connections_;

@@ -21,20 +21,6 @@ constexpr std::size_t joined_body_max = 16 * 1024;
 constexpr std::size_t kept_output_max = 32 * 1024;
 constexpr std::size_t lingered_bytes_max = 1024 * 1024;
 
-/// A request inside a handler, counted against in_flight_max.
-class in_flight_mark {
-public:
-    explicit in_flight_mark(load& l) noexcept : load_(l) {
-        load_.in_flight.fetch_add(1, std::memory_order_relaxed);
-    }
-    ~in_flight_mark() { load_.in_flight.fetch_sub(1, std::memory_order_relaxed); }
-    in_flight_mark(const in_flight_mark&) = delete;
-    in_flight_mark& operator=(const in_flight_mark&) = delete;
-
-private:
-    load& load_;
-};
-
 }  // namespace
 
 session::session(shared_state& shared, runtime::stream stream)
@@ -171,7 +157,12 @@ runtime::awaitable<void> session::answer() {
 
 /// The one place where a failure of any kind becomes an answer.
 runtime::awaitable<response> session::serve_guarded() {
-    const in_flight_mark mark(*shared_.record.now());
+    const auto inside =
+        place::take(shared_.record.now()->in_flight, shared_.options.limits.in_flight_max);
+    if (!inside) {
+        shared_.record.requests_refused().add();
+        co_return problem(errc::overloaded);
+    }
     errc code = errc::internal;
     std::string what;
     try {

@@ -7,7 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <random>
 
 namespace insula::http::test {
 namespace {
@@ -80,6 +82,46 @@ private:
     transcript out_;
     unsigned status_ = 200;
 };
+
+/// A few octets of a case replaced, doubled, dropped, or swapped for ones that matter to framing.
+std::string mutate(std::string bytes, std::mt19937& random) {
+    static constexpr std::string_view telling("\r\n \t:;,=\"0aF\0\x7f\xff", 15);
+    const auto pick = [&](std::size_t n) {
+        return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
+    };
+    for (auto changes = 1 + pick(3); changes > 0 && !bytes.empty(); --changes) {
+        const auto at = pick(bytes.size());
+        switch (pick(4)) {
+            case 0:
+                bytes[at] = telling[pick(telling.size())];
+                break;
+            case 1:
+                bytes.insert(at, 1, telling[pick(telling.size())]);
+                break;
+            case 2:
+                bytes.erase(at, 1 + pick(4));
+                break;
+            default:
+                bytes.insert(at, bytes.substr(at, 1 + pick(12)));
+                break;
+        }
+    }
+    return bytes;
+}
+
+TEST(http_reader, G63_mutated_requests_get_the_same_answers_whole_and_by_octets) {
+    std::mt19937 random(20261123);
+    for (int round = 0; round < 100; ++round) {
+        for (const auto& c : framing_cases()) {
+            const auto bytes = mutate(c.bytes, random);
+            const auto whole = reader_run().feed(bytes, std::string::npos);
+            const auto octets = reader_run().feed(bytes, 1);
+            ASSERT_EQ(whole.statuses, octets.statuses) << testing::PrintToString(bytes);
+            ASSERT_EQ(whole.bodies, octets.bodies) << testing::PrintToString(bytes);
+            ASSERT_EQ(whole.closed, octets.closed) << testing::PrintToString(bytes);
+        }
+    }
+}
 
 class http_framing : public testing::TestWithParam<framing_case> {};
 
