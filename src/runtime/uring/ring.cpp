@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cassert>
@@ -95,8 +95,10 @@ void ring::give_back(unsigned flags) noexcept {
 }
 
 void ring::start() {
-    if (const int outcome = io_uring_enable_rings(&ring_); outcome < 0) {
-        fail(-outcome, "io_uring_enable_rings");
+    // Debian's liburing 2.3 declares io_uring_enable_rings() but does not export it.
+    if (::syscall(__NR_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) <
+        0) {
+        fail(errno, "io_uring_register (enable)");
     }
     started_ = true;
     // Saves a reference count on every enter; refused under some RLIMITs, and not needed.
