@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
+#include <new>
+#include <type_traits>
 #include <vector>
 
 namespace insula::token {
@@ -31,6 +34,12 @@ struct alignas(64) slot {
     std::size_t size;
     claims what;
     std::array<char, verified_cache::token_slot_bytes> token;
+};
+
+static_assert(std::is_trivially_copyable_v<slot> && std::is_trivially_destructible_v<slot>);
+
+struct free_memory {
+    void operator()(slot* memory) const noexcept { std::free(memory); }
 };
 
 std::uint64_t word_at(const char* from) noexcept {
@@ -62,8 +71,12 @@ struct verified_cache::state {
     explicit state(std::size_t entries)
         : buckets(entries / ways),
           marks(entries),
-          slots(std::make_unique_for_overwrite<slot[]>(entries)),
-          hash(random_u64(), random_u64()) {}
+          slots(static_cast<slot*>(std::aligned_alloc(alignof(slot), entries * sizeof(slot)))),
+          hash(random_u64(), random_u64()) {
+        if (!slots) {
+            throw std::bad_alloc();
+        }
+    }
 
     std::uint64_t tag_of(std::string_view token) const noexcept {
         if (collide) {
@@ -72,14 +85,17 @@ struct verified_cache::state {
         const auto tag = hash(token.data() + token.size() - hashed_bytes, hashed_bytes);
         return tag != 0 ? tag : 1;
     }
-    std::size_t bucket_of(std::uint64_t tag) const noexcept {
-        return (tag >> 32) & (buckets.size() - 1);
+    /// A token may lie in either of two buckets: so a half-full cache has no bucket that overflows.
+    std::array<std::size_t, 2> buckets_of(std::uint64_t tag) const noexcept {
+        const auto mask = buckets.size() - 1;
+        return {(tag >> 20) & mask, (tag >> 42) & mask};
     }
 
     std::vector<bucket> buckets;
     std::vector<std::uint64_t> marks;  // per slot
-    // Not initialised: pages nobody used yet cost nothing. A slot is read only behind its tag.
-    std::unique_ptr<slot[]> slots;
+    // Never constructed (slot is an implicit-lifetime type), so pages nobody used yet cost nothing.
+    // A slot is read only behind its tag.
+    std::unique_ptr<slot[], free_memory> slots;
     siphash<1, 3> hash;
     std::uint64_t tick = 0;
     std::size_t count = 0;
@@ -90,28 +106,49 @@ struct verified_cache::state {
         --count;
     }
 
-    /// The way to write to: the same token, or an empty one, or one whose verdict is void, or the
-    /// one not used for longest.
-    std::size_t way_for(std::size_t at, std::uint64_t tag, std::string_view token,
-                        std::uint64_t generation) noexcept {
-        const auto& tags = buckets[at].tags;
-        std::size_t best = ways;
-        std::uint64_t best_rank = ~std::uint64_t{0};
-        for (std::size_t way = 0; way < ways; ++way) {
-            const auto& s = slots[at * ways + way];
-            if (tags[way] == tag && s.size == token.size() &&
-                same_bytes(token.data(), s.token.data(), s.size)) {
-                return way;
+    struct place {
+        std::size_t bucket = 0;
+        std::size_t way = ways;
+    };
+
+    /// Where this very token lies; way == ways when it does not.
+    place find(std::uint64_t tag, std::string_view token) const noexcept {
+        for (const auto at : buckets_of(tag)) {
+            for (std::size_t way = 0; way < ways; ++way) {
+                const auto& s = slots[at * ways + way];
+                if (buckets[at].tags[way] == tag && s.size == token.size() &&
+                    same_bytes(token.data(), s.token.data(), s.size)) {
+                    return {at, way};
+                }
             }
-            const std::uint64_t rank = tags[way] == 0               ? 0
-                                       : s.generation != generation ? 1
-                                                                    : s.used + 2;
-            if (rank < best_rank) {
-                best_rank = rank;
-                best = way;
+        }
+        return {};
+    }
+
+    /// Where to put a new one: an empty slot, or one whose verdict is void, or the one not used for
+    /// longest.
+    place victim(std::uint64_t tag, std::uint64_t generation) const noexcept {
+        place best;
+        std::uint64_t best_rank = ~std::uint64_t{0};
+        for (const auto at : buckets_of(tag)) {
+            for (std::size_t way = 0; way < ways; ++way) {
+                const auto rank = rank_of(at, way, generation);
+                if (rank < best_rank) {
+                    best_rank = rank;
+                    best = {at, way};
+                }
             }
         }
         return best;
+    }
+
+    std::uint64_t rank_of(std::size_t at, std::size_t way,
+                          std::uint64_t generation) const noexcept {
+        if (buckets[at].tags[way] == 0) {
+            return 0;
+        }
+        const auto& s = slots[at * ways + way];
+        return s.generation != generation ? 1 : s.used + 2;
     }
 };
 
@@ -129,24 +166,17 @@ const claims* verified_cache::find(std::string_view token, std::uint64_t key_gen
     }
     auto& s = *state_;
     const auto tag = s.tag_of(token);
-    const auto at = s.bucket_of(tag);
-    for (std::size_t way = 0; way < ways; ++way) {
-        if (s.buckets[at].tags[way] != tag) {
-            continue;
-        }
-        auto& found = s.slots[at * ways + way];
-        if (found.size != token.size() ||
-            !same_bytes(token.data(), found.token.data(), found.size)) {
-            continue;
-        }
-        if (found.generation != key_generation || now >= found.what.expires_at) {
-            s.forget(at, way);
-            return nullptr;
-        }
-        found.used = ++s.tick;
-        return &found.what;
+    const auto at = s.find(tag, token);
+    if (at.way == ways) {
+        return nullptr;
     }
-    return nullptr;
+    auto& found = s.slots[at.bucket * ways + at.way];
+    if (found.generation != key_generation || now >= found.what.expires_at) {
+        s.forget(at.bucket, at.way);
+        return nullptr;
+    }
+    found.used = ++s.tick;
+    return &found.what;
 }
 
 void verified_cache::put(std::string_view token, std::uint64_t key_generation,
@@ -156,13 +186,16 @@ void verified_cache::put(std::string_view token, std::uint64_t key_generation,
     }
     auto& s = *state_;
     const auto tag = s.tag_of(token);
-    const auto at = s.bucket_of(tag);
-    const auto way = s.way_for(at, tag, token, key_generation);
-    auto& tags = s.buckets[at].tags;
-    s.count += tags[way] == 0 ? 1 : 0;
-    tags[way] = tag;
-    s.marks[at * ways + way] = mark_of(what.session);
-    auto& into = s.slots[at * ways + way];
+    auto at = s.find(tag, token);
+    if (at.way == ways) {
+        at = s.victim(tag, key_generation);
+    }
+    auto& tags = s.buckets[at.bucket].tags;
+    s.count += tags[at.way] == 0 ? 1 : 0;
+    tags[at.way] = tag;
+    const auto slot_at = at.bucket * ways + at.way;
+    s.marks[slot_at] = mark_of(what.session);
+    auto& into = s.slots[slot_at];
     into.generation = key_generation;
     into.used = ++s.tick;
     into.size = token.size();

@@ -1,11 +1,11 @@
 #include "token/claims_text.hpp"
 
 #include "token/strict_json.hpp"
+#include "token/text_codec.hpp"
 
 #include "insula/core/json_writer.hpp"
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
 
 namespace insula::token {
@@ -30,19 +30,6 @@ enum known : unsigned {
     nbf = 1 << 11,
 };
 constexpr unsigned required = iss | aud | sub | sid | sver | jti | iat | exp;
-
-constexpr std::array<std::int8_t, 256> make_hex_values() {
-    std::array<std::int8_t, 256> values{};
-    values.fill(-1);
-    for (int i = 0; i < 10; ++i) {
-        values[static_cast<std::size_t>('0' + i)] = static_cast<std::int8_t>(i);
-    }
-    for (int i = 0; i < 6; ++i) {
-        values[static_cast<std::size_t>('a' + i)] = static_cast<std::int8_t>(10 + i);
-    }
-    return values;
-}
-constexpr auto hex_values = make_hex_values();
 
 /// Three characters as a number, for a switch.
 constexpr unsigned key_of(std::string_view three) {
@@ -212,23 +199,6 @@ void require_valid(const authority& who) {
             "quotes "
             "and backslashes");
     }
-}
-
-bool parse_canonical_uuid(std::string_view text, uuid& out) noexcept {
-    if (text.size() != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' ||
-        text[23] != '-') {
-        return false;
-    }
-    constexpr std::uint8_t offsets[16] = {0,  2,  4,  6,  9,  11, 14, 16,
-                                          19, 21, 24, 26, 28, 30, 32, 34};
-    int bad = 0;
-    for (std::size_t i = 0; i < 16; ++i) {
-        const int high = hex_values[static_cast<unsigned char>(text[offsets[i]])];
-        const int low = hex_values[static_cast<unsigned char>(text[offsets[i] + 1U])];
-        bad |= high | low;  // negative as soon as one is
-        out.bytes[i] = static_cast<std::uint8_t>((high << 4 | low) & 0xff);
-    }
-    return bad >= 0;
 }
 
 std::string write_claims(const authority& who, const claims& what) {

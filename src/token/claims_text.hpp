@@ -29,9 +29,6 @@ struct parsed_claims {
 /// (RFC 7519 section 4), but must be JSON. Nothing: `out` is whole.
 std::optional<refusal> read_claims(std::string_view text, const authority& who, parsed_claims& out);
 
-/// Exactly 36 characters, lower case: the one spelling our tokens have.
-bool parse_canonical_uuid(std::string_view text, uuid& out) noexcept;
-
 /// Printable ASCII without quotes and backslashes, 1 to 255 characters; else std::invalid_argument.
 void require_valid(const authority& who);
 

@@ -119,7 +119,8 @@ private:
         return c == ' ' || c == '\t' || c == '\n' || c == '\r';
     }
     void skip_space() noexcept {
-        while (at_ != end_ && is_space(*at_)) {
+        // Nearly always there is none; every character a value begins with is above ' '.
+        while (at_ != end_ && *at_ <= ' ' && is_space(*at_)) {
             ++at_;
         }
     }

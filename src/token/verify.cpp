@@ -2,8 +2,8 @@
 #include "token/claims_text.hpp"
 #include "token/header_text.hpp"
 #include "token/strict_json.hpp"
+#include "token/text_codec.hpp"
 
-#include "insula/core/base64.hpp"
 #include "insula/token/token.hpp"
 
 #include <array>
@@ -22,7 +22,7 @@ constexpr std::string_view refusal_names[refusal_count] = {
 
 // How much longer than ours a payload may be: claims a newer version adds while two versions run
 // side by side. Small, so that nobody makes us hash kilobytes.
-constexpr std::size_t payload_slack_bytes = 128;
+constexpr std::size_t payload_slack_bytes = 32;
 
 constexpr std::size_t base64url_size(std::size_t bytes) {
     return (bytes * 4 + 2) / 3;
@@ -135,7 +135,7 @@ std::optional<refusal> verifier::state::cut(std::string_view token, cut_token& o
 std::optional<refusal> verifier::state::read_foreign_header(std::string_view segment,
                                                             cut_token& out) {
     std::array<std::uint8_t, header_characters_max + json_padding> text;
-    const auto size = base64url_decode(segment, text);
+    const auto size = decode_base64url(segment, text);
     if (!size) {
         return refusal::bad_base64url;
     }
@@ -161,9 +161,9 @@ std::optional<refusal> verifier::state::read_foreign_header(std::string_view seg
 std::optional<refusal> verifier::state::check_signature(std::string_view token, std::size_t dot,
                                                         slot& by) {
     const auto segment = token.substr(dot + 1);
-    std::array<std::uint8_t, signature_bytes_max> signature;
+    std::array<std::uint8_t, decode_room(base64url_size(signature_bytes_max))> signature;
     const bool size_fits = segment.size() == by.signature_characters;
-    if (!size_fits || base64url_decode(segment, signature) != by.signature_bytes) {
+    if (!size_fits || decode_base64url(segment, signature) != by.signature_bytes) {
         // Only the reason is looked for here; a known header let the third dot pass so far.
         if (segment.find('.') != std::string_view::npos) {
             return refusal::not_three_segments;
@@ -222,7 +222,7 @@ verified verifier::verify(std::string_view token, timestamp now) {
 
     // From here on somebody with our key wrote it; the rest is as strict nevertheless.
     std::array<char, token_bytes_max> text;
-    const auto size = base64url_decode(
+    const auto size = decode_base64url(
         payload, {reinterpret_cast<std::uint8_t*>(text.data()), text.size() - json_padding});
     if (!size) {
         return refusal::bad_base64url;
