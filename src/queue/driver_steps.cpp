@@ -134,6 +134,7 @@ runtime::awaitable<driver::trial> driver::try_group(std::size_t first, std::size
         co_return co_await end_trial(transaction, connection, std::nullopt, end - 1);
     }
     INSULA_FAULT_POINT("queue.after_commit");
+    engine_.committed(transaction.enqueues());
     engine_.count_.steps.add(end - first);
     rows_ = std::move(rows);
     run_.step = static_cast<int>(end);
@@ -310,6 +311,7 @@ runtime::awaitable<driver::trial> driver::try_undo(std::size_t index) {
                                      done ? std::nullopt : std::optional(done.error()), index);
     }
     INSULA_FAULT_POINT("queue.after_undo_commit");
+    engine_.committed(transaction.enqueues());
     engine_.count_.steps.add();
     engine_.count_.undone.add();
     run_.step = static_cast<int>(index);
@@ -427,6 +429,7 @@ runtime::awaitable<driver::trial> driver::try_finish(const ending& how, std::siz
                                      done ? std::nullopt : std::optional(done.error()), failed_at);
     }
     INSULA_FAULT_POINT("queue.after_finish");
+    engine_.committed(transaction.enqueues());
     engine_.count_.finished.add();
     co_return trial{.what = move::gone};
 }

@@ -84,6 +84,13 @@ void engine::state::moved(run_id id) {
     changes_.publish(id);
 }
 
+void engine::state::committed(bool enqueued_children) {
+    if (enqueued_children) {
+        rung_local_ = true;
+        bell_.set();
+    }
+}
+
 runtime::deadline engine::state::jittered(std::chrono::milliseconds about) {
     std::uniform_real_distribution<double> spread(0.75, 1.25);
     return runtime::deadline::after(std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -61,6 +61,7 @@ struct engine::state {
     bool draining() const noexcept { return draining_; }
     runtime::deadline call_deadline() const;
     void moved(run_id id);
+    void committed(bool enqueued_children);
 
     // --- tasks
     runtime::awaitable<void> dispatch();
@@ -78,7 +79,6 @@ struct engine::state {
     runtime::awaitable<void> drive_one(detail::claimed_run run);
     runtime::awaitable<bool> drain(runtime::deadline until);
 
-    void ring_others();
     void lose_lease(const char* why);
     bool healthy() const;
     runtime::deadline jittered(std::chrono::milliseconds about);

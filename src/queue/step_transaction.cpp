@@ -1,5 +1,7 @@
 #include "queue/step_transaction.hpp"
 
+#include "queue/statements.hpp"
+
 #include <iterator>
 #include <stdexcept>
 #include <utility>
@@ -40,10 +42,17 @@ const step_row* find_row(const std::vector<step_row>& rows, int direction, int s
     return nullptr;
 }
 
+pg::unit step_transaction::take_pending() {
+    for (const pg::unit::entry& e : pending_.entries()) {
+        enqueues_ = enqueues_ || e.text.data() == sql::enqueue.text.data();
+    }
+    return std::exchange(pending_, {});
+}
+
 runtime::awaitable<pg::pg_result<pg::results>> step_transaction::exec(pg::unit work) {
-    pg::unit all = std::exchange(pending_, {});
-    const std::size_t hidden = all.size();
-    all.append(work);
+    const std::size_t hidden = pending_.size();
+    pending_.append(work);
+    pg::unit all = take_pending();
     auto got = co_await connection_.exec(std::move(all), options_);
     if (!got) {
         pg::pg_error error = got.error();
@@ -62,7 +71,7 @@ runtime::awaitable<pg::pg_result<pg::results>> step_transaction::exec(pg::unit w
 
 runtime::awaitable<pg::pg_result<pg::lease*>> step_transaction::flush() {
     if (!pending_.empty()) {
-        auto got = co_await connection_.exec(std::exchange(pending_, {}), options_);
+        auto got = co_await connection_.exec(take_pending(), options_);
         if (!got) {
             failed_ = failed_ ? failed_ : got.error();
             co_return got.error();
@@ -72,7 +81,7 @@ runtime::awaitable<pg::pg_result<pg::lease*>> step_transaction::flush() {
 }
 
 runtime::awaitable<pg::pg_result<>> step_transaction::commit() {
-    auto got = co_await connection_.exec_and_commit(std::exchange(pending_, {}), options_);
+    auto got = co_await connection_.exec_and_commit(take_pending(), options_);
     if (!got) {
         failed_ = failed_ ? failed_ : got.error();
         co_return got.error();

@@ -39,12 +39,17 @@ public:
 
     /// The first error that PostgreSQL or the connection gave, whoever saw it; null: none.
     const pg::pg_error* failed() const noexcept { return failed_ ? &*failed_ : nullptr; }
+    /// The transaction enqueues something: the engine looks at once after COMMIT.
+    bool enqueues() const noexcept { return enqueues_; }
 
 private:
+    pg::unit take_pending();
+
     pg::lease& connection_;
     pg::unit_options options_;
     pg::unit pending_;
     std::optional<pg::pg_error> failed_;
+    bool enqueues_ = false;
 };
 
 }  // namespace insula::queue::detail
