@@ -67,6 +67,10 @@ result<> make_folder(const std::filesystem::path& folder) {
 result<> write_in(const descriptor& folder, const std::string& name, std::string_view text) {
     struct stat there{};
     if (::fstatat(folder.get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (!S_ISREG(there.st_mode)) {
+            errno = EEXIST;
+            return failed(name + " is not a file");
+        }
         // An earlier attempt wrote it, and may have been killed before its folder entry was on
         // disk.
         return ::fsync(folder.get()) == 0 ? result<>() : failed("cannot sync the folder");

@@ -4,6 +4,7 @@
 
 #include "insula/core/text.hpp"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iterator>

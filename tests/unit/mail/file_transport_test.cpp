@@ -111,11 +111,20 @@ TEST(file_transport, what_goes_wrong_may_be_tried_again_and_leaves_nothing) {
     EXPECT_NE(refused.error().internal().find("occupied"), std::string_view::npos);
     EXPECT_EQ(refused.error().detail().find("occupied"), std::string_view::npos)
         << "paths are ours";
-    // A folder in the file's place makes the rename fail only when the name is taken: taken counts
-    // as delivered.
     std::filesystem::remove(root.path() / "occupied");
     ASSERT_TRUE(write_mail_file(root.path() / "occupied", example("run-1")));
     EXPECT_EQ(names_in(root.path() / "occupied"), (std::vector<std::string>{"run-1.eml"}));
+}
+
+TEST(file_transport, what_is_no_file_does_not_count_as_delivered) {
+    const temporary_folder root;
+    std::filesystem::create_directory(root.path() / "run-1.eml");
+    EXPECT_FALSE(write_mail_file(root.path(), example("run-1")));
+    std::filesystem::remove(root.path() / "run-1.eml");
+    std::filesystem::create_symlink("/etc/hostname", root.path() / "run-1.eml");
+    EXPECT_FALSE(write_mail_file(root.path(), example("run-1")));
+    EXPECT_EQ(names_in(root.path()), (std::vector<std::string>{"run-1.eml"}))
+        << "nothing left behind";
 }
 
 TEST(file_transport, an_empty_message_is_a_bug_that_no_retry_helps) {
