@@ -5,6 +5,7 @@
 
 #include "insula/api/service.hpp"
 #include "insula/core/json.hpp"
+#include "insula/core/text.hpp"
 
 #include <span>
 #include <string_view>

@@ -10,8 +10,6 @@ namespace {
 
 constexpr std::int64_t wait_seconds_max = 30;
 constexpr std::size_t registration_id_size = 22;  // 128 bits as base64url
-// A waiting request still needs time for its last look.
-constexpr std::chrono::seconds answer_reserve{5};
 
 std::string status_url(std::string_view registration_id) {
     return "/api/v1/registrations/" + std::string(registration_id);

@@ -1,5 +1,6 @@
 #include "instance_state.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace insula::app {
@@ -97,12 +98,17 @@ result<checked_config> checked_config::make(config values) {
     if (!proxies) {
         return proxies.error();
     }
+    auto sender = mail::mailbox::parse(values.mail_from);
+    if (!sender) {
+        return wrong("mail_from " + sender.error().detail + "; write it as Insula <no-reply@example.org>.");
+    }
     auto rates = rates_of(values);
     if (!rates) {
         return rates.error();
     }
     return checked_config{std::move(values),  std::move(*key),     std::move(*url),  std::move(*roles),
-                          std::move(*files), std::move(*proxies), std::move(*rates)};
+                          std::move(*files), std::move(*proxies), std::move(*rates),
+                          std::move(*sender)};
 }
 
 }  // namespace insula::app

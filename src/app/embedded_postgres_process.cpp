@@ -40,7 +40,9 @@ bool become(const account& who) {
     ::setsid();
     ::umask(077);
     const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    ::dup2(null, STDIN_FILENO);
+    if (null >= 0) {
+        ::dup2(null, STDIN_FILENO);
+    }
     ::dup2(output, STDOUT_FILENO);
     ::dup2(output, STDERR_FILENO);
     ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);

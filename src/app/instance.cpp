@@ -67,7 +67,7 @@ instance::state::state(instance_options given, checked_config checked_settings,
       keys(settings.key),
       templates(settings.values.mail_templates),
       mail(std::make_unique<mail::file_transport>(mail_folder(options), helpers)),
-      workflow_services{keys, *mail, templates, settings.values.effective_public_url(), settings.values.mail_from},
+      workflow_services{keys, *mail, templates, settings.values.effective_public_url(), settings.mail_from},
       registry(workflows::all(workflow_services)),
       engine(loops->first(), db.worker, db.budget, registry, engine_options_for(settings), metrics),
       directory(db.control),
@@ -146,35 +146,37 @@ runtime::awaitable<result<>> instance::state::start() {
     public_service = api::make_service(*services);
     admin_service = api::make_admin_service(*services);
     engine.start();
-    co_return open_servers();
+    co_return co_await open_servers();
 }
 
-result<> instance::state::open_servers() {
-    const auto all = loops->all();
-    const auto open = [&](const std::string& address, const char* name, http::service& what) -> result<> {
-        http::server_options server_options;
-        server_options.listen = address;
-        server_options.name = name;
-        server_options.limits = settings.values.http_limits;
-        server_options.proxies = settings.proxies;
-        server_options.cors_origins = settings.values.cors_origins;
-        auto& server = servers.emplace_back(what, std::move(server_options), metrics, limiter.get());
-        if (auto started = server.start(all); !started) {
-            servers.pop_back();
-            return started;
-        }
+runtime::awaitable<result<>> instance::state::open_server(std::string address, std::string name,
+                                                          http::service& what) {
+    http::server_options server_options;
+    server_options.listen = std::move(address);
+    server_options.name = name;
+    server_options.limits = settings.values.http_limits;
+    server_options.proxies = settings.proxies;
+    server_options.cors_origins = settings.values.cors_origins;
+    auto& server = servers.emplace_back(what, std::move(server_options), metrics, limiter.get());
+    auto started = co_await server.start(loops->all());
+    if (started) {
         observe::info("listening", {{"address", server.local()}, {"server", name}});
-        return {};
-    };
+    } else {
+        servers.pop_back();
+    }
+    co_return started;
+}
+
+runtime::awaitable<result<>> instance::state::open_servers() {
     for (const auto& address : settings.values.listen) {
-        if (auto opened = open(address, "public", *public_service); !opened) {
-            return opened;
+        if (auto opened = co_await open_server(address, "public", *public_service); !opened) {
+            co_return opened;
         }
     }
     if (!settings.values.admin_listen.empty()) {
-        return open(settings.values.admin_listen, "admin", *admin_service);
+        co_return co_await open_server(settings.values.admin_listen, "admin", *admin_service);
     }
-    return {};
+    co_return result<>();
 }
 
 runtime::awaitable<std::vector<std::string>> instance::state::readiness(runtime::deadline until) {

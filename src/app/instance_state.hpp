@@ -63,6 +63,7 @@ struct checked_config {
     tenant_migration_files tenant_files;
     http::trusted_proxies proxies;
     std::vector<http::rate_class> rates;
+    mail::mailbox mail_from;
 
     static result<checked_config> make(config values);
 };
@@ -99,7 +100,8 @@ struct instance::state {
     runtime::awaitable<result<>> serve();
     runtime::awaitable<result<>> start();
     runtime::awaitable<result<>> check_database();
-    result<> open_servers();
+    runtime::awaitable<result<>> open_servers();
+    runtime::awaitable<result<>> open_server(std::string address, std::string name, http::service& what);
     runtime::awaitable<std::vector<std::string>> readiness(runtime::deadline until);
     runtime::awaitable<void> stop();
 };

@@ -4,7 +4,6 @@
 
 #include "insula/observe/log.hpp"
 
-#include <liburing.h>
 #include <libpq-fe.h>
 #include <openssl/crypto.h>
 
@@ -22,8 +21,8 @@ namespace insula::app {
 namespace {
 
 std::string version_text() {
-    return fmt::format("insula {} (Boost {}.{}, liburing {}.{}, libpq {}, {})", INSULA_VERSION, BOOST_VERSION / 100000,
-                       BOOST_VERSION / 100 % 1000, IO_URING_VERSION_MAJOR, IO_URING_VERSION_MINOR, PQlibVersion(),
+    return fmt::format("insula {} (Boost {}.{}, libpq {}, {})", INSULA_VERSION, BOOST_VERSION / 100000,
+                       BOOST_VERSION / 100 % 1000, PQlibVersion(),
                        OpenSSL_version(OPENSSL_VERSION));
 }
 

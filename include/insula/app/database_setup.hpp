@@ -1,6 +1,7 @@
 #pragma once
 #include "insula/app/config.hpp"
 #include "insula/app/database_url.hpp"
+#include "insula/pg/error.hpp"
 #include "insula/pg/migration.hpp"
 #include "insula/tenancy/names.hpp"
 

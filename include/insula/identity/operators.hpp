@@ -1,4 +1,5 @@
 #pragma once
+#include "insula/core/ids.hpp"
 #include "insula/core/values.hpp"
 #include "insula/identity/password.hpp"
 #include "insula/pg/pool.hpp"

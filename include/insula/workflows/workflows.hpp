@@ -1,13 +1,11 @@
 #pragma once
 #include "insula/identity/capabilities.hpp"
+#include "insula/mail/message.hpp"
+#include "insula/mail/templates.hpp"
+#include "insula/mail/transport.hpp"
 #include "insula/queue/registry.hpp"
 
 #include <string>
-
-namespace insula::mail {
-class transport;
-class templates;
-}  // namespace insula::mail
 
 namespace insula::workflows {
 
@@ -17,7 +15,7 @@ struct services {
     mail::transport& mail;
     const mail::templates& templates;
     std::string public_url;  ///< links in mail begin with it
-    std::string mail_from;   ///< "Insula <no-reply@example.org>"
+    mail::mailbox mail_from;
 };
 
 /// Every workflow this version knows: one line each in registry.cpp.

@@ -66,11 +66,9 @@ int create_operator(const configuration_flags& flags, const std::string& email_t
     const auto key = values->key();
     const auto roles = roles_of(*values);
     const auto url = database_url::parse(values->database_url);
-    for (const auto* problem : {key ? nullptr : &key.error(), roles ? nullptr : &roles.error(),
-                                url ? nullptr : &url.error()}) {
-        if (problem != nullptr) {
-            return complain(sentence_of(*problem), wrong_configuration);
-        }
+    if (!key || !roles || !url) {
+        const auto problem = !key ? key.error() : !roles ? roles.error() : url.error();
+        return complain(sentence_of(problem), wrong_configuration);
     }
     const auto typed = read_password();
     const auto password = password_text::parse(typed.view());

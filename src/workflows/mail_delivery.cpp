@@ -1,0 +1,86 @@
+// One mail, handed to the transport at least once and always as the same message: its Message-ID and date come from
+// the run's id, so a repeat after a crash is a repeat the receiver can recognise.
+
+#include "add.hpp"
+
+#include "insula/identity/jobs.hpp"
+#include "insula/identity/mail_tokens.hpp"
+#include "insula/mail/message.hpp"
+#include "insula/mail/templates.hpp"
+#include "insula/mail/transport.hpp"
+#include "insula/queue/fault.hpp"
+#include "insula/queue/workflow.hpp"
+
+#include <algorithm>
+
+namespace insula::workflows {
+namespace {
+
+using queue::outside_step;
+using queue::step_result;
+
+/// When the run was made: the first 48 bits of a UUIDv7 are milliseconds (RFC 9562 section 5.7).
+timestamp time_of(run_id run) {
+    std::int64_t milliseconds = 0;
+    for (std::size_t i = 0; i < 6; ++i) {
+        milliseconds = milliseconds << 8 | run.value().bytes[i];
+    }
+    return timestamp(std::chrono::milliseconds(milliseconds));
+}
+
+class mail_delivery : public identity::mail_job {
+public:
+    explicit mail_delivery(const services& with) : with_(&with) {}
+
+    runtime::awaitable<step_result<>> send(outside_step& step, const input& in) const {
+        const auto message = build(step.run(), in);
+        if (!message) {
+            co_return message.error();
+        }
+        INSULA_FAULT_POINT("mail.before_send");
+        const auto sent = co_await with_->mail.send(*message);
+        INSULA_FAULT_POINT("mail.after_send");
+        co_return sent ? step_result<>() : step_result<>(sent.error());
+    }
+
+    static constexpr auto steps() {
+        return queue::steps<mail_delivery>({{.name = "send",
+                                             .call = &mail_delivery::send,
+                                             .retry = {.attempts_max = 20, .base = std::chrono::seconds(1)}}});
+    }
+
+private:
+    result<mail::message> build(run_id run, const input& in) const {
+        const auto token = with_->keys.open_token(in.sealed_token, identity::sealed_about(in.purpose, in.to));
+        const auto address = email_address::parse(in.to);
+        const auto key = mail::message_key::parse(run.str());
+        if (!token || !address || !key) {
+            return error(errc::internal, {}, "the mail's input does not open under this key-encryption key");
+        }
+        std::string path = in.purpose;
+        std::ranges::replace(path, '_', '-');
+        auto text = with_->templates.render(
+            in.purpose, {.link = with_->public_url + "/" + path + "?token=" + std::string(token->view()),
+                         .full_name = in.full_name,
+                         .hours = std::to_string(identity::verify_email_lifetime.count())});
+        if (!text) {
+            return text.error();
+        }
+        return mail::message{*key,
+                             with_->mail_from,
+                             {in.full_name, *address},
+                             std::move(text->subject),
+                             std::move(text->body),
+                             time_of(run)};
+    }
+
+    const services* with_;
+};
+
+}  // namespace
+
+void add_mail_delivery(queue::registry& to, const services& with) {
+    to.add(mail_delivery(with));
+}
+
+}  // namespace insula::workflows
