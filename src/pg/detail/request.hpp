@@ -38,11 +38,10 @@ struct request : waiter_hook, std::enable_shared_from_this<request> {
     runtime::deadline until;
     purpose why = purpose::caller;
     bool preamble = true;
-    std::string begin;    ///< BEGIN … in front, when not empty
-    bool commit = false;  ///< COMMIT behind
-    bool transaction_open =
-        false;  ///< an earlier unit began one: nothing is committed at this one's Sync
-    bool trust_pending = true;               ///< false when it is repeated after 0A000 or 26000
+    std::string begin;          ///< BEGIN … in front, when not empty
+    bool commit = false;        ///< COMMIT behind
+    bool commits = true;        ///< its end, at Sync or COMMIT, makes something permanent
+    bool trust_pending = true;  ///< false when it is repeated after 0A000 or 26000
     std::vector<std::uint64_t> deallocates;  ///< maintenance: number of each statement
 
     results answers;
