@@ -279,7 +279,12 @@ runtime::awaitable<driver::move> driver::turn_back(std::size_t index, failure wh
     if (made == move::advanced) {
         INSULA_FAULT_POINT("queue.after_turn");
         if (!intended) {
-            rows_.push_back({.seq = seq, .name = std::string(info(index).name), .state = 2});
+            rows_.push_back({.seq = seq, .name = std::string(info(index).name)});
+        }
+        for (step_row& r : rows_) {
+            if (r.direction == 1 && r.seq == seq) {
+                r.state = 2;
+            }
         }
         run_.direction = -1;
         run_.step = undo;

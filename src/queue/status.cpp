@@ -77,12 +77,12 @@ void merge_rows(std::vector<step_status>& steps, const step_rows& rows) {
         s.name = rows.names[i];
         if (rows.directions[i] == 1) {
             s.attempts = rows.attempts[i];
-            if (s.state == step_state::pending) {
+            if (s.state == step_state::pending || rows.states[i] == 2) {
                 constexpr step_state meaning[] = {step_state::running, step_state::done,
                                                   step_state::failed};
                 s.state = meaning[rows.states[i]];
             }
-        } else if (rows.states[i] == 1) {
+        } else if (rows.states[i] == 1 && s.state != step_state::failed) {
             s.state = step_state::undone;
         }
     }
@@ -116,7 +116,8 @@ std::optional<run_status> parse_status(const pg::result_set& answer, const regis
         }
     }
     const step_rows rows(r);
-    // Undo rows mark what forward rows say, whatever order they come in.
+    // Whatever order the rows come in: failed stays failed though its intent was undone, undone
+    // beats done.
     merge_rows(out.steps, rows);
     const auto current = static_cast<std::size_t>(r.get<std::int32_t>("step"));
     if (!out.final() && r.get<std::int16_t>("direction") > 0 && current < out.steps.size()) {

@@ -1,8 +1,8 @@
-#include "insula/queue/registry.hpp"
-
 #include "journey.hpp"
 
 #include "support/postgres.hpp"
+
+#include "insula/queue/registry.hpp"
 
 #include <stdexcept>
 
@@ -10,10 +10,10 @@ namespace insula::queue::test_support {
 
 namespace {
 
-constexpr pg::statement add_effect{"t.effect",
-                                   "insert into t.effect (run, step, direction) values ($1, $2, $3)"};
-constexpr pg::statement add_ended{"t.ended",
-                                  "insert into t.ended (run, what, step, code) values ($1, $2, $3, $4)"};
+constexpr pg::statement add_effect{
+    "t.effect", "insert into t.effect (run, step, direction) values ($1, $2, $3)"};
+constexpr pg::statement add_ended{
+    "t.ended", "insert into t.ended (run, what, step, code) values ($1, $2, $3, $4)"};
 constexpr pg::statement violate{"t.violate",
                                 "insert into t.effect (run, step, direction) values ($1, null, 1)"};
 
@@ -60,7 +60,8 @@ journey::outcome journey::effect(database_step& step, const input& in, int direc
         co_return done.error();
     }
     if (done->size() < 1 || done->front().affected() != 1) {
-        co_return failure::final("wrong_results", {}, "the results are not those of the step's own unit");
+        co_return failure::final("wrong_results", {},
+                                 "the results are not those of the step's own unit");
     }
     if (in.how == "sql") {
         co_return step_result<>();
@@ -79,8 +80,9 @@ journey::outcome journey::deferred_effect(database_step& step, const input& in, 
 
 journey::outcome journey::call(outside_step& step, const input& in, int direction) {
     test::sql_connection outside(call_conninfo);
-    outside.query("insert into t.call (run, step, direction, key) values ($1, $2, $3, $4)",
-                  {step.run().str(), std::string(step.name()), std::to_string(direction), step.key()});
+    outside.query(
+        "insert into t.call (run, step, direction, key) values ($1, $2, $3, $4)",
+        {step.run().str(), std::string(step.name()), std::to_string(direction), step.key()});
     co_return fate(step, in, name_of(step, direction));
 }
 

@@ -1,5 +1,5 @@
-// The workflow that the tests send through the engine: three database steps and a call, each with its undo, told by its
-// input what shall go wrong.
+// The workflow that the tests send through the engine: three database steps and a call, each with
+// its undo, told by its input what shall go wrong.
 #pragma once
 
 #include "insula/queue/enqueue.hpp"
@@ -14,10 +14,11 @@
 namespace insula::queue::test_support {
 
 struct journey_input {
-    std::string fail_at;   ///< name of a step, "undo <name>" or "on_finish"; empty: nothing fails
-    int fail_times = 0;    ///< attempts that fail; 0: all
-    std::string how;       ///< "final", "retryable", "throw", "sql" (a unique violation), "lock" (55P03 by raise)
-    std::string child;     ///< a run of this kind is enqueued by the last step
+    std::string fail_at;  ///< name of a step, "undo <name>" or "on_finish"; empty: nothing fails
+    int fail_times = 0;   ///< attempts that fail; 0: all
+    std::string how;  ///< "final", "retryable", "throw", "sql" (a unique violation), "lock" (55P03
+                      ///< by raise)
+    std::string child;  ///< a run of this kind is enqueued by the last step
 };
 BOOST_DESCRIBE_STRUCT(journey_input, (), (fail_at, fail_times, how, child))
 
@@ -34,7 +35,9 @@ public:
     outcome b(database_step& step, const input& in) const { return deferred_effect(step, in, 1); }
     outcome c(outside_step& step, const input& in) const { return call(step, in, 1); }
     outcome d(database_step& step, const input& in) const { return last(step, in); }
-    outcome undo_a(database_step& step, const input& in) const { return deferred_effect(step, in, -1); }
+    outcome undo_a(database_step& step, const input& in) const {
+        return deferred_effect(step, in, -1);
+    }
     outcome undo_b(database_step& step, const input& in) const { return effect(step, in, -1); }
     outcome undo_c(outside_step& step, const input& in) const { return call(step, in, -1); }
     outcome undo_d(database_step& step, const input& in) const { return effect(step, in, -1); }
@@ -74,7 +77,10 @@ public:
         constexpr retry_policy soon{.attempts_max = 3, .base = std::chrono::milliseconds(5)};
         return queue::steps<tour>({
             {.name = "make", .run = &tour::make, .undo = &tour::unmake, .retry = soon},
-            {.name = "open", .run = &tour::open, .retry = soon, .joins_previous = true,
+            {.name = "open",
+             .run = &tour::open,
+             .retry = soon,
+             .joins_previous = true,
              .point_of_no_return = true},
             {.name = "book", .run = &tour::book, .retry = soon},
         });
@@ -89,7 +95,9 @@ public:
     runtime::awaitable<step_result<>> only(database_step& step, const input& in) const;
     static constexpr auto steps() {
         return queue::steps<single>(
-            {{.name = "only", .run = &single::only, .retry = {.attempts_max = 3, .base = std::chrono::milliseconds(5)}}});
+            {{.name = "only",
+              .run = &single::only,
+              .retry = {.attempts_max = 3, .base = std::chrono::milliseconds(5)}}});
     }
 };
 

@@ -30,20 +30,26 @@ world::world(test::cluster& where) : db_(test_database::creation::create, where)
         "    key text not null, n bigserial);"
         "create table t.ended (run uuid not null, what text not null, step text not null,"
         "    code text not null);"
-        "grant usage on schema t to " + p + "_worker;"
-        "grant all on all tables in schema t to " + p + "_worker;"
-        "grant all on all sequences in schema t to " + p + "_worker");
+        "grant usage on schema t to " +
+        p +
+        "_worker;"
+        "grant all on all tables in schema t to " +
+        p +
+        "_worker;"
+        "grant all on all sequences in schema t to " +
+        p + "_worker");
 }
 
 run_id world::enqueue(const enqueue_request& what) {
     test::sql_connection app(app_conninfo());
     const run_id id = run_id::make();
-    app.query("select queue.enqueue($1, $2, $3, $4, $5, null, $6, $7, '1 day', $8, null,"
-              " make_interval(secs => $9::float8 / 1e6), null, $10)",
-              {id.str(), what.kind, std::to_string(what.version), std::to_string(what.queue),
-               std::to_string(what.priority),
-               what.tenant ? std::optional(what.tenant->str()) : std::nullopt, what.key,
-               what.lock_key, std::to_string(what.delay.count()), what.input});
+    app.query(
+        "select queue.enqueue($1, $2, $3, $4, $5, null, $6, $7, '1 day', $8, null,"
+        " make_interval(secs => $9::float8 / 1e6), null, $10)",
+        {id.str(), what.kind, std::to_string(what.version), std::to_string(what.queue),
+         std::to_string(what.priority),
+         what.tenant ? std::optional(what.tenant->str()) : std::nullopt, what.key, what.lock_key,
+         std::to_string(what.delay.count()), what.input});
     return id;
 }
 
@@ -62,8 +68,7 @@ testing::AssertionResult world::becomes(const std::string& sql, const std::strin
             return testing::AssertionSuccess();
         }
         if (std::chrono::steady_clock::now() > until) {
-            return testing::AssertionFailure()
-                   << sql << "\nanswers " << got << ", not " << wanted;
+            return testing::AssertionFailure() << sql << "\nanswers " << got << ", not " << wanted;
         }
         std::this_thread::sleep_for(3ms);  // between two looks
     }
@@ -75,10 +80,12 @@ testing::AssertionResult world::ends(run_id id, const std::string& state,
     std::string now;
     while ((now = state_of(id)) != state) {
         if (std::chrono::steady_clock::now() > until) {
-            const auto why = db_.query_admin("select error_code, error_internal, undo_error, step,"
-                                             " attempt from queue.status('" + id.str() + "')");
-            auto failed = testing::AssertionFailure()
-                          << "run is " << now << ", not " << state << "; effects: " << effects_of(id);
+            const auto why = db_.query_admin(
+                "select error_code, error_internal, undo_error, step,"
+                " attempt from queue.status('" +
+                id.str() + "')");
+            auto failed = testing::AssertionFailure() << "run is " << now << ", not " << state
+                                                      << "; effects: " << effects_of(id);
             for (const auto& r : why) {
                 failed << "; " << r[0] << " / " << r[1] << " / " << r[2] << " at step " << r[3]
                        << " attempt " << r[4];
@@ -110,8 +117,10 @@ testing::AssertionResult world::in_order(std::chrono::milliseconds settle) {
 
 std::string world::effects_of(run_id id) {
     std::string all;
-    for (const auto& r : db_.query_admin("select step || case direction when 1 then '+' else '-' end"
-                                         " from t.effect where run = '" + id.str() + "' order by n")) {
+    for (const auto& r :
+         db_.query_admin("select step || case direction when 1 then '+' else '-' end"
+                         " from t.effect where run = '" +
+                         id.str() + "' order by n")) {
         all += all.empty() ? r[0] : " " + r[0];
     }
     return all;

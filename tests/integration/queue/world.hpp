@@ -1,5 +1,9 @@
-// A database with the queue's tables and the tests' own, and "processes": a loop on a thread with pool and engine.
+// A database with the queue's tables and the tests' own, and "processes": a loop on a thread with
+// pool and engine.
 #pragma once
+
+#include "support/postgres.hpp"
+#include "support/queue_invariants.hpp"
 
 #include "insula/observe/metrics.hpp"
 #include "insula/pg/pool.hpp"
@@ -8,8 +12,6 @@
 #include "insula/queue/registry.hpp"
 #include "insula/runtime/loop.hpp"
 #include "insula/runtime/post.hpp"
-#include "support/postgres.hpp"
-#include "support/queue_invariants.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 
@@ -25,8 +27,9 @@ namespace insula::queue::test_support {
 using namespace std::chrono_literals;
 using test::test_database;
 
-/// Roles, schema and migration as the service has them, and a schema `t` for what the tests' steps do:
-/// t.effect (run, step, direction, n), t.call (run, step, direction, key), t.ended (run, what, step, code).
+/// Roles, schema and migration as the service has them, and a schema `t` for what the tests' steps
+/// do: t.effect (run, step, direction, n), t.call (run, step, direction, key), t.ended (run, what,
+/// step, code).
 class world {
 public:
     explicit world(test::cluster& where = test::shared_cluster());
@@ -38,7 +41,8 @@ public:
     run_id enqueue(const enqueue_request& what);
     std::string state_of(run_id id);  ///< of the run, or of its history row; "none"
     std::string text(const std::string& sql) { return db_.value_admin(sql); }
-    /// Asks every few milliseconds until the query answers `wanted`; the failure shows what it answered last.
+    /// Asks every few milliseconds until the query answers `wanted`; the failure shows what it
+    /// answered last.
     testing::AssertionResult becomes(const std::string& sql, const std::string& wanted,
                                      std::chrono::milliseconds within = 20s);
     testing::AssertionResult ends(run_id id, const std::string& state,
