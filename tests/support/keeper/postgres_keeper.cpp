@@ -63,7 +63,7 @@ void say(const std::string& line) {
 }
 
 std::string find_binaries() {
-    if (const char* chosen = std::getenv("INSULA_POSTGRES_BIN")) {
+    if (const char* chosen = std::getenv("INSULA_TEST_POSTGRES_BIN")) {
         return chosen;
     }
     std::vector<std::pair<int, std::string>> found;
@@ -272,13 +272,13 @@ int main() {
     sigdelset(&set, SIGPIPE);  // blocked for good: a lost reader shows on standard input
     const int signals = ::signalfd(-1, &set, SFD_CLOEXEC);
     ::setsid();  // an interrupt from the terminal is for the test program; we follow its end
-    const char* chosen = std::getenv("INSULA_POSTGRES_BIN");
+    const char* chosen = std::getenv("INSULA_TEST_POSTGRES_BIN");
     const std::string binaries = chosen == nullptr ? "" : chosen;
     ::clearenv();
     ::setenv("PATH", "/usr/bin:/bin", 1);
     ::setenv("LC_ALL", "C", 1);
     if (!binaries.empty()) {
-        ::setenv("INSULA_POSTGRES_BIN", binaries.c_str(), 1);
+        ::setenv("INSULA_TEST_POSTGRES_BIN", binaries.c_str(), 1);
     }
     ::umask(077);
 
