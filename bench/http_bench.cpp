@@ -1,0 +1,174 @@
+// What http costs: the pieces alone, and a whole server to be driven by wrk.
+//   cmake -S . -B build/bench -G Ninja -DCMAKE_BUILD_TYPE=Release -DINSULA_BENCH=ON
+//   ninja -C build/bench http_bench && build/bench/bench/http_bench
+//   build/bench/bench/http_bench serve io_uring 127.0.0.1:8081    (or epoll); ends on end of input
+//   and prints CPU time wrk -t1 -c64 -d10s http://127.0.0.1:8081/hello
+#include "count_allocations.hpp"
+#include "http/answer.hpp"
+#include "http/reader.hpp"
+
+#include "insula/http/server.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include <benchmark/benchmark.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <future>
+#include <thread>
+
+namespace {
+
+using namespace insula;
+using namespace insula::http;
+
+struct endpoint {
+    http::policy policy;
+};
+constexpr endpoint anybody{policy::anonymous};
+
+constexpr auto routes = router(std::to_array<route_row<endpoint>>({
+    {method::get, "/hello", anybody},
+    {method::get, "/api/v1/users/me", anybody},
+    {method::get, "/api/v1/tenants/{slug}", anybody},
+    {method::get, "/api/v1/members", anybody},
+    {method::get, "/api/v1/invites", anybody},
+    {method::get, "/api/v1/audit/logs", anybody},
+    {method::get, "/api/v1/audit/logs/entity/{type}/{id}", anybody},
+    {method::get, "/api/v1/projects", anybody},
+    {method::post, "/api/v1/projects", anybody},
+    {method::get, "/api/v1/projects/{id}", anybody},
+    {method::patch, "/api/v1/projects/{id}", anybody},
+}));
+
+class hello final : public routed_service<routes> {
+public:
+    runtime::awaitable<result<response>> serve(request&, const route_info&) override {
+        co_return response::json(200, R"({"hello":"world"})");
+    }
+};
+
+constexpr std::string_view typical =
+    "GET /api/v1/projects/0193b5a0-0000-7000-8000-000000000000 HTTP/1.1\r\nHost: localhost:8080\r\n"
+    "Authorization: Bearer "
+    "eyJhbGciOiJFUzI1NiIsImtpZCI6ImExIn0.eyJpc3MiOiJodHRwOi8vbG9jYWxob3N0In0.c2lnbmF0dXJl\r\n"
+    "Accept: application/json\r\nUser-Agent: wrk\r\n\r\n";
+
+void report_allocations(benchmark::State& state, std::size_t before) {
+    state.counters["allocations"] = static_cast<double>(bench::allocations.load() - before) /
+                                    static_cast<double>(state.iterations());
+}
+
+void read_request(benchmark::State& state) {
+    const limits bounds;
+    request_reader reader(bounds);
+    const auto once = [&] {
+        std::memcpy(reader.prepare().data(), typical.data(), typical.size());
+        reader.commit(typical.size());
+        if (reader.advance() != request_reader::step::head)
+            std::abort();
+        reader.accept_body(1024, true);
+        if (reader.advance() != request_reader::step::message)
+            std::abort();
+        reader.next();
+    };
+    once();
+    const auto before = bench::allocations.load();
+    for (auto _ : state)
+        once();
+    report_allocations(state, before);
+}
+BENCHMARK(read_request);
+
+void check_header_alone(benchmark::State& state) {
+    for (auto _ : state)
+        benchmark::DoNotOptimize(check_header(typical, 100));
+}
+BENCHMARK(check_header_alone);
+
+void match_route(benchmark::State& state) {
+    std::string_view path = "/api/v1/projects/0193b5a0-0000-7000-8000-000000000000";
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(path);
+        benchmark::DoNotOptimize(routes.match(method::get, path));
+    }
+}
+BENCHMARK(match_route);
+
+void write_response_head(benchmark::State& state) {
+    const auto r = response::json(200, R"({"hello":"world"})");
+    std::string out;
+    write_head(out, r, {"0193b5a0000070008000000000000000", {}, false, false, false});
+    const auto before = bench::allocations.load();
+    for (auto _ : state) {
+        out.clear();
+        write_head(out, r, {"0193b5a0000070008000000000000000", {}, false, false, false});
+        benchmark::DoNotOptimize(out.data());
+    }
+    report_allocations(state, before);
+}
+BENCHMARK(write_response_head);
+
+double cpu_seconds() {
+    rusage u{};
+    getrusage(RUSAGE_SELF, &u);
+    const auto seconds = [](const timeval& t) {
+        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+    };
+    return seconds(u.ru_utime) + seconds(u.ru_stime);
+}
+
+template <class T>
+T wait_for(runtime::loop& home, runtime::awaitable<T> task) {
+    std::promise<T> promise;
+    boost::asio::co_spawn(
+        home.get_executor(), std::move(task), [&](std::exception_ptr thrown, T value) {
+            thrown ? promise.set_exception(thrown) : promise.set_value(std::move(value));
+        });
+    return promise.get_future().get();
+}
+
+int serve(std::string_view backend, std::string listen) {
+    runtime::loop_options with;
+    with.kind = backend == "epoll" ? runtime::backend::epoll : runtime::backend::io_uring;
+    const auto loop = runtime::make_loop(with).value();
+    hello service;
+    observe::metrics metrics;
+    server_options options;
+    options.listen = std::move(listen);
+    options.log_requests = false;
+    http::server server(service, options, metrics);
+    std::thread thread([&] { loop->run(); });
+    wait_for(*loop, server.start({loop.get()})).value();
+    char ignored = 0;
+    while (::read(STDIN_FILENO, &ignored, 1) > 0) {
+    }
+    wait_for(*loop, server.stop(runtime::deadline::after(std::chrono::seconds(1))));
+    loop->stop();
+    thread.join();
+    const auto text = metrics.serialize();
+    constexpr std::string_view counter =
+        "insula_http_request_duration_seconds_count{route=\"/hello\",server=\"public\"} ";
+    const auto at = text.find(counter);
+    const double requests =
+        at == std::string::npos ? 0 : std::stod(text.substr(at + counter.size(), 20));
+    std::printf("%.0f requests, %.2f us CPU each, %.2f allocations each\n", requests,
+                cpu_seconds() / requests * 1e6,
+                static_cast<double>(bench::allocations.load()) / requests);
+    return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    if (count == 4 && std::string_view(arguments[1]) == "serve")
+        return serve(arguments[2], arguments[3]);
+    benchmark::Initialize(&count, arguments);
+    if (benchmark::ReportUnrecognizedArguments(count, arguments))
+        return 2;
+    benchmark::RunSpecifiedBenchmarks();
+    return 0;
+}
