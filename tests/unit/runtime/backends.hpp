@@ -25,9 +25,9 @@ inline std::string backend_name(const testing::TestParamInfo<backend>& info) {
     return std::string(name(info.param));
 }
 
-#define INSULA_ON_EVERY_BACKEND(suite)                                                          \
-    INSTANTIATE_TEST_SUITE_P(on, suite,                                                         \
-                             testing::ValuesIn(insula::runtime::test::available_backends()),    \
+#define INSULA_ON_EVERY_BACKEND(suite)                                                       \
+    INSTANTIATE_TEST_SUITE_P(on, suite,                                                      \
+                             testing::ValuesIn(insula::runtime::test::available_backends()), \
                              insula::runtime::test::backend_name)
 
 inline std::unique_ptr<loop> new_loop(loop_options options) {
@@ -50,8 +50,8 @@ protected:
         home_ = new_loop(options);
     }
 
-    // Runs `body`, a function that returns awaitable<void>, to its end on the loop. It may capture: it lives here
-    // until the loop has ended.
+    // Runs `body`, a function that returns awaitable<void>, to its end on the loop. It may capture:
+    // it lives here until the loop has ended.
     template <class F>
     void run(F&& body) {
         std::exception_ptr thrown;
@@ -115,7 +115,8 @@ private:
     std::thread thread_;
 };
 
-// Lets everything that is ready run: work posted after what is queued now, `turns` times through the kernel.
+// Lets everything that is ready run: work posted after what is queued now, `turns` times through
+// the kernel.
 awaitable<void> turns(int count);
 
 }  // namespace insula::runtime::test

@@ -1,4 +1,5 @@
 #include "backends.hpp"
+
 #include "insula/runtime/event.hpp"
 
 #include <boost/asio/any_io_executor.hpp>
@@ -8,7 +9,6 @@
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
-
 
 #include <numeric>
 
@@ -96,10 +96,13 @@ TEST_P(loop_run, goes_to_a_thread_pool_and_back) {
     run([&]() -> awaitable<void> {
         const auto before = std::this_thread::get_id();
         std::thread::id there;
-        co_await asio::co_spawn(pool, [&]() -> asio::awaitable<void> {
-            there = std::this_thread::get_id();
-            co_return;
-        }, use_awaitable);
+        co_await asio::co_spawn(
+            pool,
+            [&]() -> asio::awaitable<void> {
+                there = std::this_thread::get_id();
+                co_return;
+            },
+            use_awaitable);
         EXPECT_EQ(std::this_thread::get_id(), before);
         EXPECT_NE(there, before);
     });
@@ -210,8 +213,12 @@ struct witness {
     int* count;
 };
 
-awaitable<void> sleep_with(witness) { co_await sleep_until(deadline::never()); }
-awaitable<void> wait_with(event& bell, witness) { co_await bell.wait(deadline::never()); }
+awaitable<void> sleep_with(witness) {
+    co_await sleep_until(deadline::never());
+}
+awaitable<void> wait_with(event& bell, witness) {
+    co_await bell.wait(deadline::never());
+}
 awaitable<void> nest(int depth, int& alive) {
     const witness here(alive);
     if (depth > 0) {

@@ -1,4 +1,5 @@
 #include "backends.hpp"
+
 #include "insula/runtime/cpu_pool.hpp"
 #include "insula/runtime/event.hpp"
 
@@ -18,9 +19,8 @@ INSULA_ON_EVERY_BACKEND(cross_thread);
 TEST_P(cross_thread, a_one_shot_carries_a_value_from_any_thread) {
     run([&]() -> awaitable<void> {
         auto [promise, future] = make_one_shot<std::unique_ptr<int>>();
-        std::thread giver([given = std::move(promise)]() mutable {
-            given.set(std::make_unique<int>(42));
-        });
+        std::thread giver(
+            [given = std::move(promise)]() mutable { given.set(std::make_unique<int>(42)); });
         EXPECT_EQ(*co_await future.get(), 42);
         EXPECT_TRUE(home().runs_here());
         giver.join();
@@ -57,7 +57,8 @@ TEST_P(cross_thread, a_one_shot_carries_an_exception) {
 TEST_P(cross_thread, a_dropped_promise_ends_the_wait) {
     run([&]() -> awaitable<void> {
         auto shot = make_one_shot<int>();
-        post(home(), [dropped = std::make_shared<one_shot_promise<int>>(std::move(shot.promise))] {});
+        post(home(),
+             [dropped = std::make_shared<one_shot_promise<int>>(std::move(shot.promise))] {});
         EXPECT_THROW(co_await shot.future.get(), boost::system::system_error);
     });
 }
@@ -107,7 +108,9 @@ TEST_P(cross_thread, many_coroutines_call_across_at_the_same_time) {
     });
 }
 
-awaitable<void> forever() { co_await sleep_until(deadline::never()); }
+awaitable<void> forever() {
+    co_await sleep_until(deadline::never());
+}
 
 TEST_P(cross_thread, run_on_ends_when_the_other_loop_stops) {
     test::other_loop other(GetParam());
@@ -117,7 +120,9 @@ TEST_P(cross_thread, run_on_ends_when_the_other_loop_stops) {
     });
 }
 
-awaitable<void> wait_for(one_shot_future<int> future) { co_await future.get(); }
+awaitable<void> wait_for(one_shot_future<int> future) {
+    co_await future.get();
+}
 
 TEST_P(cross_thread, a_promise_may_be_kept_after_its_waiter_is_gone) {
     auto shot = make_one_shot<int>();
@@ -142,8 +147,9 @@ TEST_P(pool_calls, run_a_function_on_another_thread_and_resume_here) {
         EXPECT_TRUE(ran);
         const auto moved = co_await pool.run([] { return std::make_unique<int>(5); });
         EXPECT_EQ(**moved, 5);
-        EXPECT_THROW(static_cast<void>(co_await pool.run([]() -> int { throw std::domain_error("x"); })),
-                     std::domain_error);
+        EXPECT_THROW(
+            static_cast<void>(co_await pool.run([]() -> int { throw std::domain_error("x"); })),
+            std::domain_error);
     });
 }
 

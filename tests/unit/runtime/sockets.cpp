@@ -43,7 +43,9 @@ stream_pair tcp_pair(loop& home) {
     return {stream::adopt(home, ours), std::move(peer)};
 }
 
-bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
+bool is_open(int fd) {
+    return ::fcntl(fd, F_GETFD) >= 0;
+}
 
 temporary_folder::temporary_folder() {
     std::string pattern = "/tmp/insula_runtime_XXXXXX";

@@ -1,6 +1,7 @@
 #include "backends.hpp"
-#include "insula/runtime/event.hpp"
 #include "sockets.hpp"
+
+#include "insula/runtime/event.hpp"
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -12,7 +13,6 @@
 #include <boost/beast/http.hpp>
 
 #include <netinet/tcp.h>
-
 
 namespace insula::runtime {
 namespace {
@@ -229,19 +229,19 @@ TEST_P(stream_io, hears_the_cancellation_slot_of_each_operation) {
         error_code write_end;
         std::size_t written = 0;
         event done(home());
-        ours.async_read_some(asio::buffer(text),
-                             asio::bind_cancellation_slot(stop_reading.slot(),
-                                                          [&](error_code code, std::size_t) {
-                                                              read_end = code;
-                                                              done.set();
-                                                          }));
-        asio::async_write(ours, asio::buffer(big),
-                          asio::bind_cancellation_slot(stop_writing.slot(),
-                                                       [&](error_code code, std::size_t n) {
-                                                           write_end = code;
-                                                           written = n;
-                                                           done.set();
-                                                       }));
+        ours.async_read_some(
+            asio::buffer(text),
+            asio::bind_cancellation_slot(stop_reading.slot(), [&](error_code code, std::size_t) {
+                read_end = code;
+                done.set();
+            }));
+        asio::async_write(
+            ours, asio::buffer(big),
+            asio::bind_cancellation_slot(stop_writing.slot(), [&](error_code code, std::size_t n) {
+                write_end = code;
+                written = n;
+                done.set();
+            }));
         co_await test::turns(2);
         stop_writing.emit(asio::cancellation_type::terminal);
         EXPECT_TRUE(co_await done.wait(deadline::after(test::patience)));
@@ -274,7 +274,7 @@ TEST_P(stream_io, never_calls_a_handler_from_within_its_initiation) {
             ++calls;
         };
         co_await ours.async_read_some(asio::buffer(text));
-        ours.async_read_some(asio::buffer(text), check);   // queued bytes
+        ours.async_read_some(asio::buffer(text), check);     // queued bytes
         ours.async_write_some(asio::buffer("z", 1), check);  // sent at once
         inside = false;
         co_await test::turns(1);
@@ -481,7 +481,8 @@ awaitable<void> receive_and_compare(stream& from, const std::string& text, int& 
     }
 }
 
-// Buffers run out in every turn (ENOBUFS), the submission queue is always full, completions overflow.
+// Buffers run out in every turn (ENOBUFS), the submission queue is always full, completions
+// overflow.
 TEST_P(few_buffers, many_streams_share_too_few_buffers_and_entries) {
     run([&]() -> awaitable<void> {
         constexpr int count = 60;

@@ -1,7 +1,9 @@
+#include "insula/runtime/timer.hpp"
+
 #include "backends.hpp"
+
 #include "insula/runtime/detail/timer_heap.hpp"
 #include "insula/runtime/event.hpp"
-#include "insula/runtime/timer.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -147,16 +149,16 @@ TEST_P(timer_wait, a_cancelled_coroutine_stops_sleeping) {
         asio::cancellation_signal stop;
         error_code code;
         event ended(home());
-        asio::co_spawn(home(), sleep_until(deadline::never()),
-                       asio::bind_cancellation_slot(
-                           stop.slot(), [&](const std::exception_ptr& thrown) {
-                               try {
-                                   std::rethrow_exception(thrown);
-                               } catch (const boost::system::system_error& failure) {
-                                   code = failure.code();
-                               }
-                               ended.set();
-                           }));
+        asio::co_spawn(
+            home(), sleep_until(deadline::never()),
+            asio::bind_cancellation_slot(stop.slot(), [&](const std::exception_ptr& thrown) {
+                try {
+                    std::rethrow_exception(thrown);
+                } catch (const boost::system::system_error& failure) {
+                    code = failure.code();
+                }
+                ended.set();
+            }));
         co_await test::turns(1);
         stop.emit(asio::cancellation_type::terminal);
         EXPECT_TRUE(co_await ended.wait(deadline::after(test::patience)));
