@@ -289,16 +289,21 @@ TEST(queue_lost_commit, G41_a_commit_that_landed_unseen_is_found_in_the_row) {
     test::sql_connection admin(own->admin_conninfo());
     admin.query("alter system set synchronous_standby_names = 'nobody'");
     admin.query("select pg_reload_conf()");
-    const std::string waiting =
-        "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and query ilike "
-        "'commit%'";
-    // A backend reads the new setting between two commands: held ones read it with their next one.
+    const auto waiting = [](const std::string& query) {
+        return "select count(*) from pg_stat_activity where wait_event = 'SyncRep' and query ilike "
+               "'" +
+               query + "%'";
+    };
+    // The setting is live when somebody's commit waits.
+    test::sql_connection probe(w.db().admin_conninfo());
+    ASSERT_EQ(PQsendQuery(probe.native(), "create table t.probe ()"), 1);
+    ASSERT_TRUE(w.becomes(waiting("create table"), "1"));
     fault::release("queue.before_commit");
-    ASSERT_TRUE(w.becomes(waiting, "1"));
+    ASSERT_TRUE(w.becomes(waiting("commit"), "1"));
     admin.query(
         "select pg_terminate_backend(pid) from pg_stat_activity"
         " where wait_event = 'SyncRep' and query ilike 'commit%'");
-    ASSERT_TRUE(w.becomes(waiting, "0"));
+    ASSERT_TRUE(w.becomes(waiting("commit"), "0"));
     admin.query("alter system reset synchronous_standby_names");
     admin.query("select pg_reload_conf()");
     ASSERT_TRUE(w.ends(id, "done"));

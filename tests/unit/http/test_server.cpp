@@ -141,28 +141,44 @@ std::vector<runtime::backend> backends() {
     return all;
 }
 
-test_server::test_server(runtime::backend kind, server_options options, rate_limiter* limiter) {
+test_server::test_server(runtime::backend kind, server_options options, rate_limiter* limiter,
+                         std::size_t loops) {
     runtime::loop_options with;
     with.kind = kind;
-    loop_ = runtime::make_loop(with).value();
-    service_ = std::make_unique<test_service>(*loop_);
-    options.listen = "127.0.0.1:0";
+    std::vector<runtime::loop*> homes;
+    for (std::size_t i = 0; i < loops; ++i) {
+        loops_.push_back(runtime::make_loop(with).value());
+        homes.push_back(loops_.back().get());
+    }
+    service_ = std::make_unique<test_service>(*homes.front());
+    if (!options.listen.starts_with("unix:"))
+        options.listen = "127.0.0.1:0";
     server_ = std::make_unique<http::server>(*service_, std::move(options), metrics_, limiter);
-    thread_ = std::thread([this] { loop_->run(); });
-    wait_for(*loop_, server_->start({loop_.get()})).value();
+    for (auto* home : homes)
+        threads_.emplace_back([home] { home->run(); });
+    if (const auto started = wait_for(*homes.front(), server_->start(homes)); !started) {
+        end_loops();
+        throw std::runtime_error(std::string(started.error().internal()));
+    }
 }
 
 test_server::~test_server() {
     if (!stopped_)
         stop(std::chrono::milliseconds(200)).get();
-    loop_->stop();
-    thread_.join();
+    end_loops();
     server_.reset();
     service_.reset();
 }
 
+void test_server::end_loops() {
+    for (auto& home : loops_)
+        home->stop();
+    for (auto& thread : threads_)
+        thread.join();
+}
+
 void test_server::release() {
-    runtime::post(*loop_, [this] { service_->gate.set(); });
+    runtime::post(*loops_.front(), [this] { service_->gate.set(); });
 }
 
 void test_server::await_waiting(std::size_t n) {
@@ -176,11 +192,11 @@ void test_server::await_waiting(std::size_t n) {
 std::future<bool> test_server::stop(std::chrono::milliseconds until) {
     stopped_ = true;
     auto promise = std::make_shared<std::promise<bool>>();
-    boost::asio::co_spawn(loop_->get_executor(), server_->stop(runtime::deadline::after(until)),
-                          [promise](std::exception_ptr thrown, bool by_itself) {
-                              thrown ? promise->set_exception(thrown)
-                                     : promise->set_value(by_itself);
-                          });
+    boost::asio::co_spawn(
+        loops_.back()->get_executor(), server_->stop(runtime::deadline::after(until)),
+        [promise](std::exception_ptr thrown, bool by_itself) {
+            thrown ? promise->set_exception(thrown) : promise->set_value(by_itself);
+        });
     return promise->get_future();
 }
 

@@ -4,6 +4,9 @@
 #include <openssl/pem.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <ctime>
+#include <limits>
 
 namespace insula::token::test {
 
@@ -294,6 +297,48 @@ TEST_P(hostile, G11_a_signature_for_another_payload_is_refused) {
     const auto other = sign.sign(second).value();
     EXPECT_EQ(verdict(check, other.substr(0, other.rfind('.')) + "." + signature()),
               "bad_signature");
+}
+
+// bench/token_bench has the figures; here only that no refusal costs another signature check or
+// worse. Time of this thread, the best of many: what else runs on the machine does not count.
+TEST(hostile_costs, G11_a_refused_token_costs_no_more_than_a_good_one) {
+    const auto k = key::generate(algorithm::es256);
+    const auto keys = set_of({{k, key_state::active}});
+    verifier check(us, keys);
+    const auto what = sample_claims();
+    const auto good = signer(us, keys).sign(what).value();
+    const auto best_ns = [&](const std::string& token, bool expected) {
+        std::int64_t best = std::numeric_limits<std::int64_t>::max();
+        for (int i = 0; i < 60; ++i) {
+            timespec begin{};
+            timespec end{};
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+            const bool accepted = check.verify(token, noon).has_value();
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+            EXPECT_EQ(accepted, expected);
+            best = std::min<std::int64_t>(
+                best, (end.tv_sec - begin.tv_sec) * 1'000'000'000 + (end.tv_nsec - begin.tv_nsec));
+        }
+        return static_cast<double>(best);
+    };
+    auto bent = good;
+    bent[bent.rfind('.') + 5] ^= 1;
+    auto expired = what;
+    expired.issued_at -= std::chrono::hours(1);
+    expired.expires_at -= std::chrono::hours(1);
+    const std::string many(24, 'x');
+    const double limit = best_ns(good, true) * 1.2;
+    for (const auto& bad : std::vector<std::string>{
+             bent, signer(us, keys).sign(expired).value(), std::string(1 << 20, 'A'),
+             std::string(token_bytes_max, '.'), std::string(token_bytes_max, 'A'),
+             good.substr(0, good.find('.') + 1) + std::string(3000, 'A') +
+                 good.substr(good.rfind('.')),
+             forge(changed(header_of(k), "ES256", "none"), payload_of(what), k),
+             forge(changed(header_of(k), "{", "{\"a\":[[[]]],\"b\":1,\"c\":2,"), payload_of(what),
+                   k),
+             forge("[" + many + "]", payload_of(what), k), good + ".A.A"}) {
+        EXPECT_LE(best_ns(bad, false), limit) << bad.substr(0, 100);
+    }
 }
 
 TEST(hostile_signatures, G11_degenerate_ecdsa_values_are_refused) {
