@@ -146,7 +146,9 @@ void connection::take(pgresult_ptr result) {
         case event::broken:
             condemn(fatal_.value_or(
                 pg_error{.state = sqlstate::connection_failure,
-                         .message = "results out of order: " + message_of(conn_.get())}));
+                         .message = PQstatus(conn_.get()) == CONNECTION_BAD
+                                        ? message_of(conn_.get())
+                                        : "results that answer nothing that was sent"}));
             return;
     }
 }

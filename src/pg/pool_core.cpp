@@ -100,7 +100,7 @@ runtime::awaitable<pg_result<results>> pool_core::run(unit work, unit_options op
         if (until.expired()) {
             co_return out_of_time();
         }
-        const leave_queue<request> guard{unsent_, *what};
+        const leave_unsent guard{*this, *what};
         unsent_.push(*what);
         serve_shared();
         if (what->queued()) {
@@ -148,7 +148,10 @@ runtime::awaitable<pg_result<results>> pool_core::run(unit work, unit_options op
 
 pool_core::shared_connection pool_core::pick_shared() {
     for (std::size_t i = 0; i < shared_.size(); ++i) {
-        const shared_place& p = shared_[i];
+        shared_place& p = shared_[i];
+        if (p.open && p.open->stalled(home_.now(), answer_grace)) {
+            retire_shared(p);  // nobody else shall queue behind a peer that hangs
+        }
         views_[i] = {p.open != nullptr && p.open->usable(), p.connecting,
                      p.open ? p.open->in_flight() : 0};
     }
@@ -328,8 +331,18 @@ runtime::awaitable<pg_result<lease>> pool_core::acquire(runtime::deadline until)
     co_return lease(std::move(state));
 }
 
+pool_core::leave_unsent::~leave_unsent() {
+    if (who.queued()) {
+        core.unsent_.remove(who);
+        core.update_gauges();
+    }
+}
+
 pool_core::waiter::~waiter() {
-    core.waiters_.remove(*this);
+    if (queued()) {
+        core.waiters_.remove(*this);
+        core.update_gauges();
+    }
     if (granted) {  // the coroutine was cancelled between the grant and its resumption
         core.machine_.given_back(node, backoff::clock::now());
         core.wake_.set();

@@ -26,6 +26,7 @@ namespace insula::pg {
 namespace detail {
 class pool_core;
 class budget_core;
+struct pool_test_access;
 struct lease_state;
 }  // namespace detail
 
@@ -186,6 +187,7 @@ public:
     runtime::loop& home() const noexcept;
 
 private:
+    friend struct detail::pool_test_access;
     std::shared_ptr<detail::pool_core> core_;
 };
 

@@ -17,6 +17,8 @@
 
 namespace insula::pg::detail {
 
+struct pool_test_access;
+
 /// A lease as its pool sees it. Written by one operation at a time, on the pool's loop.
 struct lease_state {
     enum class transaction { none, pending, open, failed };
@@ -67,7 +69,9 @@ public:
     void budget_wanted() noexcept override;
 
 private:
+    friend struct pool_test_access;
     struct waiter;
+    struct leave_unsent;
     using shared_connection = std::shared_ptr<connection>;
 
     struct shared_place {

@@ -4,11 +4,10 @@
 namespace insula::pg::detail {
 
 /// Takes a request out of the queue when its coroutine goes, whichever way it goes.
-template <class W>
-struct leave_queue {
-    waiter_queue<W>& queue;
-    W& who;
-    ~leave_queue() { queue.remove(who); }
+struct pool_core::leave_unsent {
+    pool_core& core;
+    request& who;
+    ~leave_unsent();
 };
 
 /// Somebody who waits for an exclusive connection; lives in the frame of acquire().
