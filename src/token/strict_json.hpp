@@ -32,19 +32,24 @@ public:
         /// False for a name seen before, or when full.
         bool add(std::string_view name) noexcept {
             for (std::size_t i = 0; i < count_; ++i) {
-                if (seen_[i] == name) {
+                if (std::string_view(seen_[i].data, seen_[i].size) == name) {
                     return false;
                 }
             }
             if (count_ == seen_.size()) {
                 return false;
             }
-            seen_[count_++] = name;
+            seen_[count_++] = {name.data(), name.size()};
             return true;
         }
 
     private:
-        std::array<std::string_view, 24> seen_;
+        // Not string_views: clearing 24 of them would cost more than reading a claim.
+        struct entry {
+            const char* data;
+            std::size_t size;
+        };
+        std::array<entry, 24> seen_;
         std::size_t count_ = 0;
     };
 
@@ -57,7 +62,7 @@ public:
 
     /// The next member's name, its colon eaten; `end` after the closing brace. `first` starts as
     /// true for each object. Duplicates are the caller's to find: it knows names that need no list.
-    step next(std::string_view& name, bool& first) noexcept {
+    [[gnu::always_inline]] step next(std::string_view& name, bool& first) noexcept {
         skip_space();
         if (take('}')) {
             // A comma before the brace was refused below, where a name must follow it.
@@ -77,13 +82,13 @@ public:
         return take(':') ? step::member : step::bad;
     }
 
-    bool string(std::string_view& out) noexcept {
+    [[gnu::always_inline]] bool string(std::string_view& out) noexcept {
         skip_space();
         return string_here(out);
     }
 
     /// 0 to 2^53 - 1: digits without sign, fraction, exponent or leading zero.
-    bool integer(std::int64_t& out) noexcept {
+    [[gnu::always_inline]] bool integer(std::int64_t& out) noexcept {
         skip_space();
         const char* const begin = at_;
         std::int64_t value = 0;
@@ -132,7 +137,7 @@ private:
         return true;
     }
 
-    bool string_here(std::string_view& out) noexcept {
+    [[gnu::always_inline]] bool string_here(std::string_view& out) noexcept {
         if (!take('"')) {
             return false;
         }
@@ -147,7 +152,7 @@ private:
 
     /// The first quote, backslash, control character or byte above 127; at or behind end_ without
     /// one.
-    const char* find_special(const char* from) const noexcept {
+    [[gnu::always_inline]] const char* find_special(const char* from) const noexcept {
 #if defined(__SSE2__)
         const auto quote = _mm_set1_epi8('"');
         const auto backslash = _mm_set1_epi8('\\');

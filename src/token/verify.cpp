@@ -20,8 +20,9 @@ constexpr std::string_view refusal_names[refusal_count] = {
     "bad_claims", "wrong_issuer",       "wrong_audience", "expired",         "not_yet_valid",
 };
 
-// How much longer than ours a payload may be: claims a newer version adds while two versions run
-// side by side. Small, so that nobody makes us hash kilobytes.
+// How much longer than our longest a payload may be: room for a claim that a newer version adds
+// while two versions run side by side (a token without act has 55 bytes more). Small, because a
+// stranger's junk is hashed up to there and must not cost more than a good token does.
 constexpr std::size_t payload_slack_bytes = 32;
 
 constexpr std::size_t base64url_size(std::size_t bytes) {
