@@ -275,6 +275,13 @@ INSTANTIATE_TEST_SUITE_P(both, queue_chaos,
 /// cannot say so.
 TEST(queue_lost_commit, G41_a_commit_that_landed_unseen_is_found_in_the_row) {
     auto own = test::cluster::start();
+    {
+        test::sql_connection admin(own->admin_conninfo());
+        admin.query("alter system set wal_level = 'replica'");
+        admin.query("alter system set max_wal_senders = 1");
+    }
+    own->stop_server();
+    own->start_server();
     world w(*own);
     set_call_conninfo(w.worker_conninfo());
     fault::clear();
