@@ -10,13 +10,13 @@ constexpr std::string_view url_alphabet =
 constexpr std::string_view standard_alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-using decode_table = std::array<std::int8_t, 256>;
+using decode_table = std::array<int, 256>;
 
 constexpr decode_table make_table(std::string_view alphabet) {
     decode_table table{};
     table.fill(-1);
     for (std::size_t i = 0; i < alphabet.size(); ++i) {
-        table[static_cast<unsigned char>(alphabet[i])] = static_cast<std::int8_t>(i);
+        table[static_cast<unsigned char>(alphabet[i])] = static_cast<int>(i);
     }
     return table;
 }
@@ -61,7 +61,7 @@ std::optional<std::size_t> decode(std::string_view text, const decode_table& tab
     unsigned bits = 0;
     std::size_t written = 0;
     for (const char c : text) {
-        const int value = table[static_cast<unsigned char>(c)];
+        const auto value = table[static_cast<unsigned char>(c)];
         if (value < 0) {
             return std::nullopt;
         }

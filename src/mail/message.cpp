@@ -31,7 +31,7 @@ std::string address_text(const email_address& address) {
 
 // RFC 5322 display-name: words as they are, otherwise a quoted string, beyond ASCII encoded words.
 std::string mailbox_text(const mailbox& box) {
-    const auto address = address_text(box.address);
+    auto address = address_text(box.address);
     const auto name = one_line(box.name);
     if (name.empty()) {
         return address;

@@ -137,7 +137,7 @@ templates::templates(const std::filesystem::path& folder) {
         refuse(folder.string(), "cannot be read: " + ec.message());
     }
     for (const auto& file : files) {
-        const auto path = file.path();
+        const auto& path = file.path();
         if (path.extension() != ".txt") {
             continue;
         }

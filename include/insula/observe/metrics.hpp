@@ -14,10 +14,11 @@
 #include <string_view>
 #include <vector>
 
-namespace prometheus {
+namespace prometheus {  // NOLINTBEGIN(readability-identifier-naming): theirs
 class Counter;
 class Gauge;
 class Histogram;
+// NOLINTEND(readability-identifier-naming)
 }  // namespace prometheus
 
 namespace insula::observe {
