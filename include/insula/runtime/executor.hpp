@@ -93,11 +93,13 @@ public:
 
     loop& owner() const noexcept { return *loop_; }
     bool running_in_this_thread() const noexcept { return detail::running_loop == loop_; }
+    // Would execute() run the function at once?
+    bool runs_at_once() const noexcept { return !never_blocks_ && running_in_this_thread(); }
 
     template <class F>
     void execute(F&& function) const {
         using function_type = std::decay_t<F>;
-        if (!never_blocks_ && running_in_this_thread()) {
+        if (runs_at_once()) {
             function_type local(std::forward<F>(function));
             std::move(local)();
             return;

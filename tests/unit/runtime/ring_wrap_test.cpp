@@ -64,6 +64,7 @@ TEST_P(ring_wrap, G70_a_closed_stream_never_gets_the_bytes_of_its_successor) {
             auto second = test::unix_pair(home());
             same_number += second.ours.native_handle() == number ? 1 : 0;
             second.peer.send("SECRET!");
+            second.ours.expires_at(deadline::after(std::chrono::seconds(5)));
             char text[8] = "";
             const auto n = co_await second.ours.read_some(asio::buffer(text));
             while (old.calls == 0) {

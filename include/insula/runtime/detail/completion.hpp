@@ -151,7 +151,7 @@ private:
         auto handler = std::move(holder->handler);
         destroy<Holder>(storage);
         if constexpr (Holder::own) {
-            if (work.running_in_this_thread()) {
+            if (work.runs_at_once()) {
                 std::move(handler)(std::move(args)...);
                 return;
             }
