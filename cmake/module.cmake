@@ -38,10 +38,12 @@ function(insula_embed_migrations module folder)
         return()
     endif()
     set(out ${PROJECT_BINARY_DIR}/generated/migrations.cpp)
+    # Renaming a file leaves its time as it was: the list of names is an input of its own.
+    file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/migrations.list CONTENT "${sql}")
     add_custom_command(OUTPUT ${out}
         COMMAND ${CMAKE_COMMAND} -DFOLDER=${PROJECT_SOURCE_DIR}/${folder} -DOUT=${out}
             -P ${PROJECT_SOURCE_DIR}/cmake/embed_migrations.cmake
-        DEPENDS ${sql} ${PROJECT_SOURCE_DIR}/cmake/embed_migrations.cmake
+        DEPENDS ${sql} ${PROJECT_BINARY_DIR}/generated/migrations.list ${PROJECT_SOURCE_DIR}/cmake/embed_migrations.cmake
         COMMENT "Embedding migrations")
     add_library(insula_migrations STATIC ${out})
     target_include_directories(insula_migrations PUBLIC ${PROJECT_SOURCE_DIR}/include)
