@@ -54,7 +54,8 @@ std::string_view name(refusal value) noexcept;
 using verified = boost::system::result<claims, refusal>;
 
 /// Verifies tokens against one snapshot of keys. One per loop: it owns pre-keyed contexts and is
-/// not thread-safe. verify() does not allocate for HS256; for ES256 only OpenSSL does.
+/// not thread-safe. verify() allocates nothing itself; within OpenSSL 3.0 copying a context (HS256)
+/// and computing with points (ES256) do.
 class verifier {
 public:
     /// Throws std::invalid_argument when the authority is not as claims.hpp says.
