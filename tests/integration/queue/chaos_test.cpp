@@ -221,6 +221,21 @@ TEST_P(queue_chaos, G32_a_stolen_claim_is_refused_by_the_fence_and_counted) {
     EXPECT_EQ(world_.text("select step from queue.run"), "1");
 }
 
+/// The same theft without the fence: the effects commit. It shows that the test above can fail.
+TEST_P(queue_chaos, G32_negative_control_without_the_fence_a_stolen_claim_commits) {
+    fault::arm("queue.after_effect", 2, fault::action::hold);
+    auto options = quick(60'000ms);
+    options.unfenced_for_negative_control = true;
+    auto p = start(options);
+    enqueue({});
+    while (!fault::holding("queue.after_effect")) {
+        std::this_thread::yield();
+    }
+    world_.db().query_admin("update queue.run set token = token + 1");
+    fault::release("queue.after_effect");
+    EXPECT_TRUE(world_.becomes("select count(*) from t.effect where step = 'b'", "1"));
+}
+
 TEST_P(queue_chaos, G41_connection_cut_before_commit_means_again) {
     fault::arm("queue.before_commit", 1, fault::action::hold);
     auto p = start(quick(60'000ms));
