@@ -179,7 +179,6 @@ private:
     }
 
     runtime::awaitable<connect_step> probe() {
-        static constexpr statement which_backend{"pg.probe", "select pg_catalog.pg_backend_pid()"};
         opened_ = std::make_shared<connection>(home_, std::move(conn_), counters_,
                                                options_.statement_bytes_max, std::move(ticket_));
         opened_->belong_to(options_.owner);
@@ -190,7 +189,7 @@ private:
                 {.state = sqlstate::pool_closed, .message = "the pool is closing"});
         }
         unit work;
-        work.add(which_backend);
+        work.add_once("select pg_catalog.pg_backend_pid()");
         auto what = std::make_shared<request>(home_, std::move(work), unit_options{}, until_);
         what->why = request::purpose::maintenance;
         opened_->send(what);

@@ -113,11 +113,11 @@ private:
 
     runtime::awaitable<pg_result<>> apply(const migration& file) {
         (void)co_await on_.begin();
-        auto done = co_await on_.exec_script(expand_roles(file.sql, options_.role_prefix));
+        const auto done = co_await on_.exec_script(expand_roles(file.sql, options_.role_prefix));
         if (!done) {
-            done.error().message =
-                fmt::format("migration {} ({}): {}", file.number, file.name, done.error().message);
-            co_return done;
+            pg_error why = done.error();
+            why.message = fmt::format("migration {} ({}): {}", file.number, file.name, why.message);
+            co_return why;
         }
         unit record;
         record.add_once("insert into " + table_ + " (number, name, checksum) values ($1, $2, $3)",
