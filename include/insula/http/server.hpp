@@ -22,8 +22,8 @@ struct server_options {
     http::limits limits;
     trusted_proxies proxies;
     std::vector<std::string> cors_origins;  // exact origins ("https://app.example"), or "*"
-    bool log_requests =
-        true;  // one access line per request (level info); refusals and 5xx are logged anyway
+    // One access line per request (level info); 5xx are logged anyway, refusals are counted anyway.
+    bool log_requests = true;
 };
 
 /// One listener and accept loop per runtime loop (SO_REUSEPORT), all of one address. `s`, `m`,
