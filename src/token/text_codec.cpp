@@ -20,14 +20,14 @@ bool has_uuid_shape(std::string_view text) noexcept {
            text[23] == '-';
 }
 
-constexpr std::array<std::int8_t, 256> make_hex_values() {
-    std::array<std::int8_t, 256> values{};
-    values.fill(-1);
-    for (int i = 0; i < 10; ++i) {
-        values[static_cast<std::size_t>('0' + i)] = static_cast<std::int8_t>(i);
-    }
-    for (int i = 0; i < 6; ++i) {
-        values[static_cast<std::size_t>('a' + i)] = static_cast<std::int8_t>(10 + i);
+constexpr std::uint8_t no_digit = 0xff;
+
+constexpr std::array<std::uint8_t, 256> make_hex_values() {
+    std::array<std::uint8_t, 256> values{};
+    values.fill(no_digit);
+    constexpr std::string_view digits = "0123456789abcdef";
+    for (std::size_t i = 0; i < digits.size(); ++i) {
+        values[static_cast<unsigned char>(digits[i])] = static_cast<std::uint8_t>(i);
     }
     return values;
 }
@@ -164,14 +164,14 @@ bool parse_canonical_uuid_portably(std::string_view text, uuid& out) noexcept {
     }
     constexpr std::array<std::uint8_t, 16> offsets = {0,  2,  4,  6,  9,  11, 14, 16,
                                                       19, 21, 24, 26, 28, 30, 32, 34};
-    int bad = 0;
+    unsigned all = 0;
     for (std::size_t i = 0; i < offsets.size(); ++i) {
-        const int high = hex_values[static_cast<unsigned char>(text[offsets[i]])];
-        const int low = hex_values[static_cast<unsigned char>(text[offsets[i] + 1U])];
-        bad |= high | low;  // negative as soon as one is
+        const unsigned high = hex_values[static_cast<unsigned char>(text[offsets[i]])];
+        const unsigned low = hex_values[static_cast<unsigned char>(text[offsets[i] + 1U])];
+        all |= high | low;  // above 15 as soon as one is no digit
         out.bytes[i] = static_cast<std::uint8_t>((high * 16 + low) & 0xff);
     }
-    return bad >= 0;
+    return all < 16;
 }
 
 bool parse_canonical_uuid(std::string_view text, uuid& out) noexcept {
