@@ -80,7 +80,7 @@ runtime::awaitable<driver::trial> driver::try_group(std::size_t first, std::size
     for (std::size_t i = first; i < end; ++i) {
         budget += info(i).timeout;
     }
-    auto borrowed = co_await engine_.pool_.acquire(runtime::deadline::after(budget));
+    auto borrowed = co_await engine_.borrow(runtime::deadline::after(budget));
     if (!borrowed) {
         co_return trial{.what = settle(borrowed.error())};
     }
@@ -135,6 +135,7 @@ runtime::awaitable<driver::trial> driver::try_group(std::size_t first, std::size
     }
     INSULA_FAULT_POINT("queue.after_commit");
     engine_.committed(transaction.enqueues());
+    engine_.put_back(std::move(connection));
     engine_.count_.steps.add(end - first);
     rows_ = std::move(rows);
     run_.step = static_cast<int>(end);
@@ -281,7 +282,7 @@ runtime::awaitable<driver::move> driver::undo_next() {
 }
 
 runtime::awaitable<driver::trial> driver::try_undo(std::size_t index) {
-    auto borrowed = co_await engine_.pool_.acquire(runtime::deadline::after(info(index).timeout));
+    auto borrowed = co_await engine_.borrow(runtime::deadline::after(info(index).timeout));
     if (!borrowed) {
         co_return trial{.what = settle(borrowed.error())};
     }
@@ -312,6 +313,7 @@ runtime::awaitable<driver::trial> driver::try_undo(std::size_t index) {
     }
     INSULA_FAULT_POINT("queue.after_undo_commit");
     engine_.committed(transaction.enqueues());
+    engine_.put_back(std::move(connection));
     engine_.count_.steps.add();
     engine_.count_.undone.add();
     run_.step = static_cast<int>(index);
@@ -394,7 +396,7 @@ runtime::awaitable<driver::move> driver::finish(ending::outcome what, std::size_
 }
 
 runtime::awaitable<driver::trial> driver::try_finish(const ending& how, std::size_t failed_at) {
-    auto borrowed = co_await engine_.pool_.acquire(engine_.call_deadline());
+    auto borrowed = co_await engine_.borrow(engine_.call_deadline());
     if (!borrowed) {
         co_return trial{.what = settle(borrowed.error())};
     }
@@ -430,6 +432,7 @@ runtime::awaitable<driver::trial> driver::try_finish(const ending& how, std::siz
     }
     INSULA_FAULT_POINT("queue.after_finish");
     engine_.committed(transaction.enqueues());
+    engine_.put_back(std::move(connection));
     engine_.count_.finished.add();
     co_return trial{.what = move::gone};
 }

@@ -18,6 +18,7 @@ namespace insula::queue {
 namespace {
 constexpr unsigned claim_max = 256;
 constexpr std::int32_t timers_max = 1000;
+constexpr std::size_t spare_max = 4;
 }  // namespace
 
 namespace detail {
@@ -88,6 +89,23 @@ void engine::state::committed(bool enqueued_children) {
     if (enqueued_children) {
         rung_local_ = true;
         bell_.set();
+    }
+}
+
+runtime::awaitable<pg::pg_result<pg::lease>> engine::state::borrow(runtime::deadline until) {
+    if (spare_.empty()) {
+        co_return co_await pool_.acquire(until);
+    }
+    pg::lease connection = std::move(spare_.back());
+    spare_.pop_back();
+    connection.expires_at(until);
+    co_return connection;
+}
+
+void engine::state::put_back(pg::lease connection) {
+    if (spare_.size() < spare_max && !connection.in_transaction() && !draining_) {
+        connection.expires_at(runtime::deadline::never());
+        spare_.push_back(std::move(connection));
     }
 }
 
@@ -192,6 +210,9 @@ public:
             owner_.in_hand_.erase(found);
         }
         owner_.count_.running.set(--owner_.running_);
+        if (owner_.running_ == 0 || owner_.draining_) {
+            owner_.spare_.clear();
+        }
         owner_.count_.step_seconds.observe(std::chrono::steady_clock::now() - begun_);
         owner_.slot_free_.set();
     }

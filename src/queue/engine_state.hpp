@@ -62,6 +62,12 @@ struct engine::state {
     runtime::deadline call_deadline() const;
     void moved(run_id id);
     void committed(bool enqueued_children);
+    /// An exclusive connection for a step's transaction. Under load it comes from the last step that
+    /// ended instead of from the pool, which resets a connection on its way back: steps are our own code
+    /// and leave no session state behind.
+    runtime::awaitable<pg::pg_result<pg::lease>> borrow(runtime::deadline until);
+    /// Takes a good connection back, between two transactions.
+    void put_back(pg::lease connection);
 
     // --- tasks
     runtime::awaitable<void> dispatch();
@@ -99,6 +105,7 @@ struct engine::state {
     runtime::event others_;  // a NOTIFY is wanted
     runtime::event claiming_done_;
     std::unique_ptr<pg::listener_connection> listener_;
+    std::vector<pg::lease> spare_;  // given to the pool when nothing runs
     std::mt19937_64 random_;
     uuid boot_id_;
 
