@@ -16,15 +16,12 @@ namespace {
 constexpr std::string_view sentences[refusal_count] = {
     "The token (or its header or payload) is longer than any token this service signs.",
     ("An access token has exactly three segments separated by dots; this has not (five would be an "
-     "encrypted "
-     "token)."),
+     "encrypted token)."),
     "A segment is not strict base64url: a foreign character, padding, or bits left over.",
     ("The header is not the small JSON object it must be: broken syntax, a duplicate member, or a "
-     "member "
-     "that is not a string."),
+     "member that is not a string."),
     ("The header has members that a token of this service never has (crit, jwk, jku, x5c, x5u, b64 "
-     "and "
-     "the like); they are never acted on."),
+     "and the like); they are never acted on."),
     "The header's typ is not at+jwt: this is another kind of token.",
     ("The header's kid names no key of this service: another installation, or a key that was "
      "deleted."),
@@ -32,8 +29,7 @@ constexpr std::string_view sentences[refusal_count] = {
     "The header's alg is not the algorithm of the key it names.",
     "The signature is wrong: the token was changed, cut, or signed by somebody else.",
     ("The signature is right, but the claims are not those of an access token: one is missing, "
-     "doubled, "
-     "out of range or of the wrong type."),
+     "doubled, out of range or of the wrong type."),
     "The signature is right, but iss is not this service.",
     "The signature is right, but aud is not this service.",
     "The token has expired.",
