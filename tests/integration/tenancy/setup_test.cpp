@@ -1,0 +1,136 @@
+// bootstrap and migrate, as an operator runs them: again, at once, with more cells, with new files.
+
+#include "support/service/installed_database.hpp"
+
+#include "insula/app/database_setup.hpp"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <future>
+
+namespace insula::test {
+namespace {
+
+const auto silent = [](std::string_view) {};
+
+struct setup : testing::Test {
+    installed_database database;
+    app::config values = database.values();
+    temporary_folder folder;
+
+    result<> bootstrap() {
+        const auto administrator = app::database_url::parse(database.raw().admin_conninfo());
+        return app::bootstrap_database(values, *administrator, database.raw().name(), silent);
+    }
+    void put(const std::string& name, const std::string& sql) {
+        std::ofstream(folder.path() + "/" + name) << sql;
+        values.tenant_migrations = folder.path();
+    }
+    void put_built_in() {
+        std::filesystem::copy_file(INSULA_TENANT_MIGRATION_FILE, folder.path() + "/0001_projects.sql");
+    }
+};
+
+TEST_F(setup, bootstrap_may_be_repeated_and_adds_cells) {
+    ASSERT_TRUE(bootstrap());
+    values.cells = 5;
+    ASSERT_TRUE(bootstrap());
+    EXPECT_EQ(database.raw().value_admin("select count(*) from pg_roles where rolname like '" +
+                                         database.raw().role_prefix() + "\\_cell\\_%'"),
+              "5");
+}
+
+TEST_F(setup, administrators_at_the_same_time_do_not_disturb_each_other) {
+    std::vector<std::future<result<>>> all;
+    for (int i = 0; i < 4; ++i) {
+        all.push_back(std::async(std::launch::async, [this] { return bootstrap(); }));
+    }
+    for (auto& one : all) {
+        const auto done = one.get();
+        EXPECT_TRUE(done) << done.error().describe();
+    }
+}
+
+TEST_F(setup, migrate_with_nothing_to_do_says_so) {
+    const auto summary = app::migrate_database(values, true, silent);
+    ASSERT_TRUE(summary) << summary.error().describe();
+    EXPECT_TRUE(summary->control_pending.empty());
+    EXPECT_EQ(summary->tenants_behind, 0U);
+}
+
+TEST_F(setup, a_new_file_reaches_every_tenant_and_new_ones_alike) {
+    const auto old_one = database.make_tenant(0, "old");
+    put_built_in();
+    put("0002_notes.sql", "create table {t}.notes (id uuid primary key, body text);\n");
+    const auto pending = app::migrate_database(values, true, silent);
+    ASSERT_TRUE(pending);
+    EXPECT_EQ(pending->tenants_behind, 1U);
+    const auto summary = app::migrate_database(values, false, silent);
+    ASSERT_TRUE(summary) << summary.error().describe();
+    EXPECT_EQ(summary->tenants_migrated, 1U);
+    const auto new_one = database.make_tenant(1, "new");
+    const auto fingerprint = [&](const std::string& schema) {
+        return database.raw().query_admin(
+            "select c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
+            " replace(c.relacl::text, '" + schema + "', 'T') from pg_class c join pg_attribute a on a.attrelid = c.oid"
+            " where c.relnamespace = '" + schema + "'::regnamespace and a.attnum > 0 order by 1, 2");
+    };
+    EXPECT_EQ(fingerprint(old_one.schema()), fingerprint(new_one.schema()));
+    EXPECT_FALSE(fingerprint(new_one.schema()).empty());
+}
+
+TEST_F(setup, a_changed_file_is_refused) {
+    put("0001_projects.sql", "create table {t}.other (id uuid primary key);\n");
+    const auto refused = app::migrate_database(values, false, silent);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().internal().find("was changed after it had been applied"), std::string_view::npos);
+}
+
+TEST_F(setup, a_file_that_fails_leaves_its_tenants_as_they_were) {
+    const auto tenant = database.make_tenant(0, "one");
+    put_built_in();
+    put("0002_broken.sql", "create table {t}.half (id uuid primary key); select 1 / 0;\n");
+    EXPECT_FALSE(app::migrate_database(values, false, silent));
+    EXPECT_EQ(database.raw().value_admin("select count(*) from pg_class where relname = 'half'"), "0");
+    EXPECT_EQ(database.raw().value_admin("select schema_version from control.tenant where id = '" +
+                                         tenant.id.str() + "'"),
+              "1");
+}
+
+TEST_F(setup, a_tenant_migration_cannot_reach_outside_tenant_schemas) {
+    put_built_in();
+    put("0002_evil.sql", "create role evil;\n");
+    database.make_tenant(0, "one");
+    const auto refused = app::migrate_database(values, false, silent);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().internal().find("42501"), std::string_view::npos);
+}
+
+TEST_F(setup, names_and_numbers_of_files_are_checked) {
+    put("0002_gap.sql", "select 1");
+    EXPECT_FALSE(app::tenant_migration_files::load(values));
+    std::filesystem::rename(folder.path() + "/0002_gap.sql", folder.path() + "/0001-Bad.sql");
+    EXPECT_FALSE(app::tenant_migration_files::load(values));
+    values.tenant_migrations = folder.path() + "/nowhere";
+    EXPECT_FALSE(app::tenant_migration_files::load(values));
+}
+
+TEST_F(setup, G22_many_tenants_made_at_once_all_have_the_same_tables) {
+    std::vector<std::future<installed_database::tenant>> all;
+    for (int i = 0; i < 24; ++i) {
+        all.push_back(std::async(std::launch::async,
+                                 [this, i] { return database.make_tenant(i % 2, "t" + std::to_string(i)); }));
+    }
+    for (auto& one : all) {
+        one.get();
+    }
+    EXPECT_EQ(database.raw().value_admin("select count(distinct c.relnamespace) from pg_class c"
+                                         " join pg_namespace n on n.oid = c.relnamespace"
+                                         " where c.relname = 'projects' and n.nspname like 't\\_%'"),
+              "24");
+}
+
+}  // namespace
+}  // namespace insula::test
