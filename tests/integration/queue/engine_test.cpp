@@ -362,6 +362,43 @@ TEST_P(queue_engine, G53_drain_finishes_the_step_and_gives_the_rest_back) {
     EXPECT_TRUE(world_.in_order());
 }
 
+TEST_P(queue_engine, a_run_past_its_deadline_is_undone_instead_of_continued) {
+    auto p = start();
+    enqueue_request what = request_for<journey>({});
+    what.deadline = insula::now() - 1s;
+    const run_id id = run_id::make();
+    pg::unit work;
+    add_enqueue(work, id, what);
+    ASSERT_TRUE(p->thread().run(p->pool().run(std::move(work), runtime::deadline::after(5s))));
+    ASSERT_TRUE(world_.ends(id, "failed"));
+    EXPECT_EQ(world_.effects_of(id), "");
+    EXPECT_EQ(ended(id), "undone a deadline_passed");
+    EXPECT_TRUE(world_.in_order());
+}
+
+TEST_P(queue_engine, steps_on_record_that_are_not_the_definitions_are_held_not_guessed) {
+    fault::arm("queue.before_effect", 2, fault::action::hold);
+    run_id id;
+    {
+        auto p = start(quick(60'000ms));
+        id = enqueue({});
+        while (!fault::holding("queue.before_effect")) {
+            std::this_thread::yield();
+        }
+        world_.db().query_admin("update queue.step set name = 'of another version'");
+        world_.db().query_admin(
+            "update queue.run set token = token + 1");  // this engine has lost it
+        fault::release("queue.before_effect");
+        while (p->engine().stats().stale_refused == 0) {
+            std::this_thread::yield();
+        }
+    }
+    auto next = start();
+    world_.db().query_admin("select queue.abandon(id, token) from queue.run where state = 1");
+    EXPECT_TRUE(world_.ends(id, "held"));
+    EXPECT_EQ(world_.effects_of(id), "a+");
+}
+
 TEST_P(queue_engine, wait_final_is_told_of_the_end) {
     auto p = start();
     const run_id id = enqueue({});
