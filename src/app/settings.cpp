@@ -118,7 +118,7 @@ std::string set_runtime(config& values, std::string_view text) {
 
 std::string set_mail(config& values, std::string_view text) {
     if (text != "file") {
-        return text == "smtp" ? "smtp is not in this version yet; use file" : "must be file";
+        return text == "smtp" ? "must be file: smtp is not in this version yet" : "must be file";
     }
     values.mail = std::string(text);
     return {};

@@ -113,6 +113,10 @@ runtime::awaitable<void> engine::state::look_for_dead() {
         co_return;
     }
     const auto now = options_.steady_now();
+    if (now - looked_at_ > options_.lease / 2) {
+        seen_.clear();  // this process, or the whole machine, was stopped
+    }
+    looked_at_ = now;
     std::map<std::int64_t, sighting> living;
     for (const pg::row r : got->front()) {
         const auto id = r.get<std::int64_t>(0);

@@ -62,9 +62,9 @@ struct engine::state {
     runtime::deadline call_deadline() const;
     void moved(run_id id);
     void committed(bool enqueued_children);
-    /// An exclusive connection for a step's transaction. Under load it comes from the last step that
-    /// ended instead of from the pool, which resets a connection on its way back: steps are our own code
-    /// and leave no session state behind.
+    /// An exclusive connection for a step's transaction. Under load it comes from the last step
+    /// that ended instead of from the pool, which resets a connection on its way back: steps are
+    /// our own code and leave no session state behind.
     runtime::awaitable<pg::pg_result<pg::lease>> borrow(runtime::deadline until);
     /// Takes a good connection back, between two transactions.
     void put_back(pg::lease connection);
@@ -133,6 +133,7 @@ struct engine::state {
         std::int64_t beat = 0;
         std::chrono::steady_clock::time_point since;
     };
+    std::chrono::steady_clock::time_point looked_at_{};
     std::map<std::int64_t, sighting> seen_;  // living workers, as the rescuer last saw them
 };
 

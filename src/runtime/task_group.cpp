@@ -63,7 +63,7 @@ struct task_group::task : std::enable_shared_from_this<task> {
         if (!thrown) {
             return;
         }
-        std::string reason = "unknown exception";
+        std::string reason;
         try {
             std::rethrow_exception(thrown);
         } catch (const boost::system::system_error& failure) {
@@ -74,6 +74,7 @@ struct task_group::task : std::enable_shared_from_this<task> {
         } catch (const std::exception& failure) {
             reason = failure.what();
         } catch (...) {
+            reason = "unknown exception";
         }
         ++group->failures;
         if (group->failure_counter != nullptr) {

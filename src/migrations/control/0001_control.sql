@@ -64,6 +64,7 @@ begin
     return new;
 end
 $$;
+revoke all on function control.guard_tenant_status() from public;
 create trigger guard_status before insert or update on control.tenant
     for each row execute function control.guard_tenant_status();
 
