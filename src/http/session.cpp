@@ -272,7 +272,7 @@ void session::log_request(const response& r, std::chrono::nanoseconds took) cons
                    {"duration_ms", std::chrono::duration<double, std::milli>(took).count()},
                    {"request_id", request_.request_id},
                    {"client", request_.client},
-                   {"traceparent", request_.traceparent}});
+                   {request_.traceparent.empty() ? "" : "traceparent", request_.traceparent}});
 }
 
 /// After a refusal the client may still be sending: closing at once would reset the connection and

@@ -32,6 +32,9 @@ std::string format_json(log_level level, timestamp at, std::string_view event,
     json.begin_object().member("time", at).member("level", level_name(level));
     json.member("event", event);
     for (const auto& one : fields) {
+        if (one.key.empty()) {
+            continue;
+        }
         json.key(one.key);
         std::visit(
             [&json](const auto& value) {
@@ -94,6 +97,9 @@ std::string format_text(log_level level, timestamp at, std::string_view event,
         append_text_value(line, event);
     }
     for (const auto& one : fields) {
+        if (one.key.empty()) {
+            continue;
+        }
         line.push_back(' ');
         line.append(one.key);
         line.push_back('=');
