@@ -92,7 +92,7 @@ bool connection::encode_preamble(const request& what) {
         }
         preamble_prepared_ = true;
     }
-    const number_text lock(0);
+    const number_text lock(std::max<std::int64_t>(what.options.lock_timeout.count(), 0));
     const number_text budget(statement_budget(what));
     const std::string_view role =
         what.work.scope() ? std::string_view(what.work.scope()->role) : std::string_view("none");
