@@ -32,6 +32,13 @@ private:
     thread_call_stack::context entry_;
 };
 
+// Takes the place of the list of other threads' items when the loop has ended.
+class end_mark final : public detail::work_item {
+    void run() override {}
+    void drop() noexcept override {}
+};
+constinit end_mark closed;
+
 class running_here {
 public:
     explicit running_here(loop& self) : before_(std::exchange(detail::running_loop, &self)) {}
@@ -141,10 +148,13 @@ void loop::run_queue() {
 }
 
 void loop::take_remote() noexcept {
-    if (remote_.load(std::memory_order_relaxed) == nullptr) {
+    if (auto* head = remote_.load(std::memory_order_relaxed); head == nullptr || head == &closed) {
         return;
     }
-    auto* newest = remote_.exchange(nullptr, std::memory_order_acquire);
+    queue_in_order(remote_.exchange(nullptr, std::memory_order_acquire));
+}
+
+void loop::queue_in_order(detail::work_item* newest) noexcept {
     detail::work_item* in_order = nullptr;
     while (newest != nullptr) {
         auto* older = std::exchange(newest->next_work, in_order);
@@ -162,11 +172,15 @@ void loop::push(detail::work_item& item) noexcept {
         local_.push(item);
         return;
     }
-    auto* head = remote_.load(std::memory_order_relaxed);
+    auto* head = remote_.load(std::memory_order_acquire);
     do {
+        if (head == &closed) {
+            item.drop();  // nobody will ever run it, and somebody may wait for it to go
+            return;
+        }
         item.next_work = head;
     } while (!remote_.compare_exchange_weak(head, &item, std::memory_order_seq_cst,
-                                            std::memory_order_relaxed));
+                                            std::memory_order_acquire));
     if (asleep_.exchange(false, std::memory_order_seq_cst)) {
         reactor_->wake();
     }
@@ -188,7 +202,8 @@ void loop::enlist(detail::loop_object& object) noexcept {
     objects_ = &object;
 }
 
-// Destroying one coroutine may queue work and make objects of others: until nothing is left.
+// Destroying one coroutine may queue work and make objects of others: until nothing is left, and
+// nothing more can be posted.
 void loop::abandon_everything() noexcept {
     for (;;) {
         take_remote();
@@ -197,6 +212,9 @@ void loop::abandon_everything() noexcept {
         } else if (auto* object = objects_) {
             object->delist();
             object->abandon();
+        } else if (auto* late = remote_.exchange(&closed, std::memory_order_acq_rel);
+                   late != nullptr && late != &closed) {
+            queue_in_order(late);
         } else {
             return;
         }

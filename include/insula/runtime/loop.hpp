@@ -113,6 +113,7 @@ private:
     void turn();
     void run_queue();
     void take_remote() noexcept;
+    void queue_in_order(detail::work_item* newest) noexcept;
     void abandon_everything() noexcept;
     bool has_remote() const noexcept { return remote_.load(std::memory_order_seq_cst) != nullptr; }
 

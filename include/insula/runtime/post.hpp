@@ -21,8 +21,9 @@
 namespace insula::runtime {
 
 // Runs the function on the loop, later, in the order of posting; from any thread. Never blocks. A
-// system call is made only when the loop sleeps. When the loop has stopped the function is
-// destroyed without being called, on the loop's thread or where the loop is destroyed.
+// system call is made only when the loop sleeps. When the loop stops the function is destroyed
+// without being called: on the loop's thread, or, posted after the loop's end, at once by the
+// caller.
 template <class F>
 void post(loop& target, F&& function) {
     executor(target, true).execute(std::forward<F>(function));

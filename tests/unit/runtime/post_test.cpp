@@ -120,6 +120,22 @@ TEST_P(cross_thread, run_on_ends_when_the_other_loop_stops) {
     });
 }
 
+TEST_P(cross_thread, run_on_a_loop_that_has_ended_fails_at_once) {
+    test::other_loop other(GetParam());
+    other.stop();
+    run([&]() -> awaitable<void> {
+        EXPECT_THROW(co_await run_on(other.get(), forever), boost::system::system_error);
+    });
+}
+
+TEST_P(cross_thread, what_is_posted_to_a_loop_that_has_ended_is_destroyed_at_once) {
+    home().stop();
+    home().run();
+    auto held = std::make_shared<int>(1);
+    post(home(), [held] { ADD_FAILURE() << "ran after the end"; });
+    EXPECT_EQ(held.use_count(), 1);
+}
+
 awaitable<void> wait_for(one_shot_future<int> future) {
     co_await future.get();
 }

@@ -58,6 +58,7 @@ io_vector gather(const Sequence& buffers) {
 class stream_state : public loop_object, private timer_node {
 public:
     stream_state(loop& home, int fd);
+    virtual ~stream_state();  // by unpin() only
 
     loop& home() const noexcept { return home_; }
     int native_handle() const noexcept { return fd_; }
@@ -100,8 +101,6 @@ public:
     void drop_user() noexcept;
 
 protected:
-    virtual ~stream_state();
-
     // --- for the backend ---
     // A read waits and nothing is queued: see that bytes come, by absorb() and settle_read() or by
     // receive_ended(), now or later.
