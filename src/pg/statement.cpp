@@ -3,6 +3,9 @@
 namespace insula::pg {
 
 unit::entry& unit::begin_entry(const char* name, std::string_view text) {
+    if (entries_.empty()) {
+        entries_.reserve(4);  // what a request commonly sends
+    }
     entry& e = entries_.emplace_back();
     e.name = name;
     e.text = text;

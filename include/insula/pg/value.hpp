@@ -232,6 +232,10 @@ public:
 
     template <class T>
     void push(const T& value) {
+        if (slots_.empty()) {
+            slots_.reserve(8);
+            bytes_.reserve(256);
+        }
         if constexpr (std::same_as<T, std::nullopt_t> || std::same_as<T, std::nullptr_t>) {
             slots_.push_back({static_cast<std::uint32_t>(bytes_.size()), -1, 0});
         } else if constexpr (detail::is_optional<T>::value) {

@@ -127,6 +127,23 @@ TEST_P(pg_prepare, a_parse_aborted_with_its_unit_is_not_counted_on_for_long) {
     });
 }
 
+TEST_P(pg_prepare, a_parse_aborted_with_its_unit_is_not_remembered) {
+    run([this]() -> awaitable<void> {
+        const tenant& who = shared_world()[4];
+        for (int i = 0; i < 3; ++i) {
+            unit fails = as(who);
+            fails.add_once("select 1 / 0").add(whoami);
+            EXPECT_FALSE(co_await pool_.run(std::move(fails), soon()));
+        }
+        unit good = as(who);
+        good.add(whoami);
+        EXPECT_TRUE(co_await pool_.run(std::move(good), soon()));
+        EXPECT_EQ(pool_.stats().reprepares, 0U);
+        EXPECT_EQ(pool_.stats().prepares, 4U);
+        co_await pool_.close(soon());
+    });
+}
+
 TEST_P(pg_prepare, a_refused_parse_is_not_remembered) {
     run([this]() -> awaitable<void> {
         auto& w = shared_world();
