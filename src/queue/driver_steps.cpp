@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace insula::queue::detail {
@@ -29,7 +30,13 @@ void driver::add_fence(pg::unit& work, int next) const {
     const auto idle =
         std::chrono::duration_cast<std::chrono::milliseconds>(engine_.options_.lease / 2);
     if (engine_.options_.unfenced_for_negative_control) {
+        // Nor the witness's primary key, which would stop most of what a missing fence lets
+        // through.
         work.add_once("update queue.run set step = $2, attempt = 1 where id = $1", run_.id, next);
+        work.add_once(
+            "delete from queue.step where run = $1 and direction = $2 and seq >= $3 and seq < $4 "
+            "and state = 1",
+            run_.id, run_.direction, std::min(run_.step, next), std::max(run_.step, next));
         return;
     }
     work.add(sql::fence, run_.id, run_.token, run_.direction, run_.step, next,
