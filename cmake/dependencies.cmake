@@ -18,14 +18,13 @@ find_library(PROMETHEUS_CORE prometheus-cpp-core REQUIRED)
 find_path(CLI11_INCLUDE CLI/CLI.hpp REQUIRED)
 find_path(TOMLPP_INCLUDE toml++/toml.h REQUIRED)
 
-# Asio, Beast, JSON and URL compiled once: a translation unit with their sources costs ten seconds each.
+# Asio, Beast and JSON compiled once: a translation unit with their sources costs ten seconds each.
 add_library(insula_boost STATIC ${PROJECT_SOURCE_DIR}/cmake/boost/asio.cpp
-    ${PROJECT_SOURCE_DIR}/cmake/boost/beast.cpp ${PROJECT_SOURCE_DIR}/cmake/boost/json.cpp
-    ${PROJECT_SOURCE_DIR}/cmake/boost/url.cpp)
+    ${PROJECT_SOURCE_DIR}/cmake/boost/beast.cpp ${PROJECT_SOURCE_DIR}/cmake/boost/json.cpp)
 target_include_directories(insula_boost SYSTEM PUBLIC ${Boost_INCLUDE_DIRS})
 target_compile_definitions(insula_boost PUBLIC
     BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
-    BOOST_JSON_NO_LIB BOOST_URL_NO_LIB BOOST_ALL_NO_LIB
+    BOOST_JSON_NO_LIB BOOST_ALL_NO_LIB
     # Beast includes Asio's SSL headers nowhere we use; TLS ends at the load balancer.
     BOOST_ASIO_DISABLE_VISIBILITY)
 target_link_libraries(insula_boost PUBLIC Threads::Threads)
