@@ -24,7 +24,7 @@ add_library(insula_boost STATIC ${PROJECT_SOURCE_DIR}/cmake/boost/asio.cpp
 target_include_directories(insula_boost SYSTEM PUBLIC ${Boost_INCLUDE_DIRS})
 target_compile_definitions(insula_boost PUBLIC
     BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
-    BOOST_JSON_NO_LIB BOOST_ALL_NO_LIB
+    BOOST_JSON_NO_LIB BOOST_URL_NO_LIB BOOST_ALL_NO_LIB
     # Beast includes Asio's SSL headers nowhere we use; TLS ends at the load balancer.
     BOOST_ASIO_DISABLE_VISIBILITY)
 target_link_libraries(insula_boost PUBLIC Threads::Threads)
