@@ -8,6 +8,7 @@
 
 #include <cassert>
 #include <cerrno>
+#include <utility>
 
 namespace insula::runtime::detail {
 
@@ -48,6 +49,7 @@ void listener_state::start_accept() {
 }
 
 void listener_state::accepted(int fd) {
+    exhausted_ = false;
     if (closing_) {
         ::close(fd);
     } else if (on_accept_ && !settled_) {
@@ -63,11 +65,14 @@ bool listener_state::accept_failed(int reason) {
         case ENFILE:
         case ENOBUFS:
         case ENOMEM:
-            observe::warn(
-                "accepting paused: no descriptor or memory left",
-                {{"address", where_.str()},
-                 {"reason", error_code(reason, boost::system::system_category()).message()},
-                 {"pause_ms", pause_after_exhaustion.count()}});
+            // Once for each time it begins, not for every attempt of a long shortage.
+            if (!std::exchange(exhausted_, true)) {
+                observe::warn(
+                    "accepting paused: no descriptor or memory left",
+                    {{"address", where_.str()},
+                     {"reason", error_code(reason, boost::system::system_category()).message()},
+                     {"pause_ms", pause_after_exhaustion.count()}});
+            }
             home_.timers().set(*this, home_.now() + pause_after_exhaustion);
             return false;
         case EBADF:

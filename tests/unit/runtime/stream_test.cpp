@@ -264,13 +264,13 @@ TEST_P(few_buffers, many_streams_share_too_few_buffers_and_entries) {
     });
 }
 
-class ring_sends : public test::loop_test {
+class direct_sends : public test::loop_test {
 protected:
-    ring_sends() : loop_test({.direct_send = false}) {}
+    direct_sends() : loop_test({.direct_send = true}) {}
 };
-INSULA_ON_EVERY_BACKEND(ring_sends);
+INSULA_ON_EVERY_BACKEND(direct_sends);
 
-TEST_P(ring_sends, work_without_the_direct_attempt) {
+TEST_P(direct_sends, take_the_ring_only_when_the_socket_is_full) {
     run([&]() -> awaitable<void> {
         auto [ours, peer] = test::tcp_pair(home());
         const std::array<asio::const_buffer, 2> parts{asio::buffer("ab", 2), asio::buffer("cd", 2)};

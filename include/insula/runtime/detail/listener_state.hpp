@@ -74,6 +74,7 @@ private:
     boost::system::result<int> outcome_{0};
     bool settled_ = false;
     bool closing_ = false;
+    bool exhausted_ = false;  // and said so
     std::deque<int> queue_;
     std::shared_ptr<listener_state> keep_;     // while the kernel works for it
     std::shared_ptr<listener_state> pending_;  // while a handler is pending
