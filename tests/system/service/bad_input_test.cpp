@@ -31,16 +31,16 @@ struct operation {
 
 /// A value that each member takes, so that one thing at a time is wrong.
 json::value sample(const std::string& member) {
-    static const std::map<std::string, json::value> samples{
+    static const json::object samples{
         {"email", "somebody@example.org"}, {"password", good_password},
         {"full_name", "Some Body"},        {"tenant_name", "Some Tenant"},
         {"tenant_slug", "some-tenant"},    {"token", std::string(43, 'A')},
         {"name", "Some Name"},             {"description", "Some description"}};
-    const auto found = samples.find(member);
-    if (found == samples.end()) {
+    const auto* found = samples.if_contains(member);
+    if (found == nullptr) {
         throw std::runtime_error("a new member: say here what it takes: " + member);
     }
-    return found->second;
+    return *found;
 }
 
 class system_bad_input : public testing::Test {
@@ -149,7 +149,8 @@ TEST_F(system_bad_input, G63_bodies_with_members_wrong_missing_or_unknown) {
             EXPECT_TRUE(is_problem(answer, 422, "validation_failed")) << to.name() << json::serialize(body);
             bool named = false;
             if (answer.status == 422) {
-                for (const auto& problem : parse(answer).at("errors").as_array()) {
+                const auto problem_body = parse(answer);
+                for (const auto& problem : problem_body.at("errors").as_array()) {
                     named = named || text_of(problem, "/pointer") == pointer;
                     EXPECT_FALSE(text_of(problem, "/code").empty());
                     EXPECT_FALSE(text_of(problem, "/detail").empty());
@@ -203,15 +204,9 @@ TEST_F(system_bad_input, G63_texts_of_every_odd_kind) {
         }
         for (const auto& member : to.body_schema.at("properties").as_object()) {
             for (const auto& text : texts) {
-                if (to.method == "PATCH" && text.find('<') == 0) {
-                    continue;  // a good name: it would be taken
-                }
                 auto body = whole_body(to);
-                if (to.path.ends_with("/register")) {
-                    body["password"] = "short";  // whatever else is right, nothing is registered
-                }
-                if (to.path.ends_with("/projects") || to.path.ends_with("/{id}") || to.path.ends_with("/me")) {
-                    body["unknown"] = 1;
+                if (to.method == "PATCH" || to.path.ends_with("/register") || to.path.ends_with("/projects")) {
+                    body["unknown"] = 1;  // a text that is taken must not change anything
                 }
                 body[member.key()] = text;
                 const auto answer = send_body(to, json::serialize(body));
@@ -311,7 +306,7 @@ TEST_F(system_bad_input, G63_query_parameters) {
             EXPECT_TRUE(is_problem(answer, 422, "validation_failed")) << to.name();
         }
         for (const std::string query : {"?%zz", "?a=%", "?a=%ff", "?&&&===", "?a=b=c", "?%00=%00"}) {
-            const auto answer = client_.send(to.method, to.target + query, fields_of(to));
+            const auto answer = client_.send(to.method, to.target + query, fields_of(to, {{"If-Match", "\"v999\""}}));
             EXPECT_LT(answer.status, 500) << to.name() << query << answer.text();
         }
     }
@@ -408,7 +403,7 @@ TEST_F(system_bad_input, paths_that_do_not_exist) {
 
 TEST_F(system_bad_input, request_ids) {
     EXPECT_EQ(get(client_, "/livez", {{"X-Request-ID", "My.Id_1-2"}}).field("X-Request-ID"), "My.Id_1-2");
-    for (const std::string id : {std::string("has blank"), std::string(65, 'a'), std::string("a;b"), std::string("")}) {
+    for (const std::string& id : {std::string("has blank"), std::string(65, 'a'), std::string("a;b"), std::string()}) {
         const auto answer = get(client_, "/livez", {{"X-Request-ID", id}});
         EXPECT_NE(answer.field("X-Request-ID"), id);
         EXPECT_GE(answer.field("X-Request-ID").value_or("").size(), 16U);

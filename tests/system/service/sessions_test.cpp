@@ -68,7 +68,7 @@ TEST_F(system_sessions, registration_conflicts_name_what_is_taken) {
 
 TEST_F(system_sessions, passwords_that_are_easy_to_guess_are_refused) {
     auto form = registration_form(where_.fresh_slug("guess"), "guessable.person@example.org");
-    for (const std::string_view password : {"short", "password1234", "aaaaaaaaaaaa", "guessable.person-x91!kk"}) {
+    for (const std::string_view password : {"sh0rt!!", "password1234", "aaaaaaaaaaaa", "guessable.person-x91!kk"}) {
         form["password"] = password;
         const auto answer = post_json(client_, "/api/v1/auth/register", form);
         EXPECT_TRUE(is_problem(answer, 422, "validation_failed")) << password;
