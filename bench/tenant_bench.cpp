@@ -141,7 +141,7 @@ world::world() {
     values.key_encryption_key = base64_encode(key);
     values.database_url = fmt::format("host='{}' port=5432 dbname=insula", server_->socket_folder().string());
     const auto administrator = must(app::database_url::parse(server_->admin_conninfo()));
-    must(app::bootstrap_database(values, administrator, "insula", [](std::string_view) {}));
+    must(app::bootstrap_database(values, administrator, "insula", false, [](std::string_view) {}));
     (void)must(app::migrate_database(values, false, [](std::string_view) {}));
     admin_.reset(PQconnectdb(server_->admin_conninfo().c_str()));
     make_tenants();

@@ -14,7 +14,7 @@ constexpr int limit_max = 100;
 }  // namespace
 
 identity::caller anonymous_context::caller() const {
-    std::string agent(request.header("User-Agent").value_or("").substr(0, user_agent_bytes_max));
+    std::string agent(utf8_prefix(request.header("User-Agent").value_or(""), user_agent_bytes_max));
     if (!valid_utf8(agent)) {
         agent.clear();  // a text column takes nothing else
     }
@@ -43,6 +43,10 @@ answer call_member(services& with, http::request& r, answer (*handler)(member_co
     }
     if (!user->tenant || user->who.role < token::role::member) {
         co_return error(errc::forbidden, "This needs a token of a tenant: log in with its slug.");
+    }
+    if (!with.cells.has(user->tenant->cell)) {
+        co_return error(errc::overloaded, "The tenant is served by other processes; try again.",
+                        "cell " + std::to_string(user->tenant->cell) + " is beyond this process's INSULA_CELLS");
     }
     tenancy::tenant_scope scope(with.cells, user->tenant, user->who, std::string(r.client),
                                 std::string(r.request_id), r.deadline);

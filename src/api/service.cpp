@@ -8,9 +8,12 @@ namespace {
 template <const auto& Routes>
 class table_service final : public http::routed_service<Routes> {
 public:
-    explicit table_service(services& with) : with_(with) {}
+    table_service(services& with, bool metrics) : with_(with), metrics_(metrics) {}
 
     http::route_match match(http::method m, std::string_view path) const noexcept override {
+        if (!metrics_ && path == "/metrics") {
+            return {};
+        }
         // Another schema's tenants have no projects: the example's routes do not exist then.
         if (!with_.projects && path.starts_with("/api/v1/projects")) {
             return {};
@@ -24,16 +27,17 @@ public:
 
 private:
     services& with_;
+    bool metrics_;
 };
 
 }  // namespace
 
 std::unique_ptr<http::service> make_service(services& with) {
-    return std::make_unique<table_service<routes>>(with);
+    return std::make_unique<table_service<routes>>(with, with.metrics_here);
 }
 
 std::unique_ptr<http::service> make_admin_service(services& with) {
-    return std::make_unique<table_service<admin_routes>>(with);
+    return std::make_unique<table_service<admin_routes>>(with, true);
 }
 
 std::vector<http::rate_class> rate_classes(double scale) {

@@ -9,11 +9,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace insula::app {
 namespace {
 
 constexpr pg::statement database_exists{"bootstrap.database_exists",
                                         "select 1 from pg_catalog.pg_database where datname = $1"};
+
+constexpr pg::statement role_exists{"bootstrap.role_exists",
+                                    "select 1 from pg_catalog.pg_roles where rolname = $1"};
 
 error wrong(std::string sentence) {
     return {errc::internal, {}, std::move(sentence)};
@@ -41,21 +46,36 @@ runtime::awaitable<result<>> create_database(setup_connection& server, std::stri
     co_return result<>();
 }
 
-runtime::awaitable<result<>> make_roles(setup_connection& server, const tenancy::bootstrap_options& options) {
+runtime::awaitable<result<>> make_roles(setup_connection& server, const tenancy::bootstrap_options& options,
+                                        bool key_is_new) {
     auto lease = co_await server.open();
     if (!lease) {
         co_return wrong(explain(lease.error()));
+    }
+    if (key_is_new) {
+        pg::unit look;
+        look.add(role_exists, options.roles.owner());
+        auto found = co_await lease->exec(std::move(look));
+        if (!found) {
+            co_return wrong(explain(found.error()));
+        }
+        if (!found->front().empty()) {
+            co_return wrong("The roles of " + options.roles.prefix() +
+                            " exist already: set INSULA_KEY_ENCRYPTION_KEY to the key they were made with. A new one "
+                            "would lock every running service out of the database.");
+        }
     }
     auto made = co_await tenancy::bootstrap(*lease, options);
     co_return made ? result<>() : result<>(wrong(explain(made.error())));
 }
 
 runtime::awaitable<result<>> bootstrap_all(setup_connection& maintenance, setup_connection& target,
-                                           const tenancy::bootstrap_options& options, const progress& tell) {
+                                           const tenancy::bootstrap_options& options, bool key_is_new,
+                                           const progress& tell) {
     auto done = co_await create_database(maintenance, options.database, tell);
     co_await maintenance.close();
     if (done) {
-        done = co_await make_roles(target, options);
+        done = co_await make_roles(target, options, key_is_new);
     }
     co_await target.close();
     co_return done;
@@ -88,6 +108,9 @@ runtime::awaitable<result<migration_summary>> migrate_all(pg::lease& owner, cons
     summary.tenant_head = tenants->head;
     summary.tenants_behind = tenants->behind;
     summary.tenants_migrated = tenants->migrated;
+    for (const auto& failed : tenants->failures) {
+        summary.failures.push_back("tenant " + failed.tenant.str() + ": " + explain(failed.why));
+    }
     co_return summary;
 }
 
@@ -105,6 +128,18 @@ runtime::awaitable<result<migration_summary>> migrate_with(setup_connection& ser
     co_return summary;
 }
 
+/// The server answered and refused this login or this database.
+bool refuses_us(const pg::pg_error& failure) {
+    if (failure.state.class_code() == "28" || failure.state.str() == "3D000") {
+        return true;
+    }
+    // libpq gives no SQLSTATE for an attempt to connect, only the server's words.
+    constexpr std::string_view words[] = {"FATAL:  role ", "FATAL:  database ", "authentication failed"};
+    return failure.lost() && std::ranges::any_of(words, [&](auto some) {
+               return failure.message.find(some) != std::string::npos;
+           });
+}
+
 }  // namespace
 
 result<tenancy::role_names> roles_of(const config& values) {
@@ -115,18 +150,32 @@ result<tenancy::role_names> roles_of(const config& values) {
     return std::move(*roles);
 }
 
+result<> check_database_settings(const config& values) {
+    if (values.database_url.empty()) {
+        return wrong("INSULA_DATABASE_URL is not set: give a PostgreSQL URI, such as postgresql://db.example/insula.");
+    }
+    const auto key = values.key();
+    const auto roles = roles_of(values);
+    const auto url = database_url::parse(values.database_url);
+    const auto files = tenant_migration_files::load(values);
+    if (!key || !roles || !url || !files) {
+        return !key ? key.error() : !roles ? roles.error() : !url ? url.error() : files.error();
+    }
+    return {};
+}
+
 std::string explain(const pg::pg_error& failure) {
     std::string text = failure.message.empty() ? "the database did not answer" : failure.message;
     while (text.ends_with('\n') || text.ends_with('.')) {
         text.pop_back();
     }
     text += " (SQLSTATE " + std::string(failure.state.str()) + ").";
-    if (failure.state.class_code() == "28") {
-        text += " Run insula bootstrap with the same INSULA_KEY_ENCRYPTION_KEY and role prefix: it sets the logins' "
-                "passwords.";
-    } else if (failure.state.str() == "3D000") {
-        text += " Run insula bootstrap: it creates the database.";
-    } else if (failure.state == pg::sqlstate::undefined_table || failure.state.str() == "3F000") {
+    if (refuses_us(failure)) {
+        text += " Run insula bootstrap with the same INSULA_DATABASE_URL, INSULA_KEY_ENCRYPTION_KEY and role prefix: it "
+                "makes the database, the roles and their passwords.";
+    } else if (failure.state == pg::sqlstate::undefined_table || failure.state.str() == "3F000" ||
+               failure.state == pg::sqlstate::insufficient_privilege) {
+        // Bootstrap makes the schema; the first migration lets the logins into it.
         text += " Run insula migrate.";
     } else if (failure.lost()) {
         text += " Is PostgreSQL running and reachable at the address in INSULA_DATABASE_URL?";
@@ -134,8 +183,12 @@ std::string explain(const pg::pg_error& failure) {
     return text;
 }
 
+bool may_come_up(const pg::pg_error& failure) {
+    return (failure.lost() || failure.state == pg::sqlstate::deadline_passed) && !refuses_us(failure);
+}
+
 result<> bootstrap_database(const config& values, const database_url& administrator, std::string_view database,
-                            const progress& tell) {
+                            bool key_is_new, const progress& tell) {
     const auto key = values.key();
     if (!key) {
         return key.error();
@@ -151,7 +204,7 @@ result<> bootstrap_database(const config& values, const database_url& administra
     setup_connection maintenance(**home, "maintenance", administrator.admin_conninfo());
     setup_connection target(**home, "administrator", administrator.admin_conninfo(database));
     const tenancy::bootstrap_options options{*roles, std::string(database), values.cells, *key};
-    return run_blocking(**home, bootstrap_all(maintenance, target, options, tell));
+    return run_blocking(**home, bootstrap_all(maintenance, target, options, key_is_new, tell));
 }
 
 result<migration_summary> migrate_database(const config& values, bool check, const progress& tell) {

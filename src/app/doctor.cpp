@@ -116,10 +116,15 @@ runtime::awaitable<void> examine_state(pg::pool& control, const identity::secret
     add(to, "migrations", number == head ? verdict::ok : verdict::fail,
         number == head ? fmt::format("at {}", head)
                        : fmt::format("at {}, this version has {}; run insula migrate", number, head));
-    const auto signing = co_await identity::load_signing_keys(control, keys, token::algorithm::es256, until);
-    add(to, "signing keys", signing ? verdict::ok : verdict::fail,
-        signing ? fmt::format("{} known, {} signs", (*signing)->entries().size(), (*signing)->signing()->value.kid())
-                : signing.error().describe());
+    const auto signing = co_await identity::read_signing_keys(control, keys, until);
+    if (!signing) {
+        add(to, "signing keys", verdict::fail, signing.error().describe());
+    } else if ((*signing)->signing() == nullptr) {
+        add(to, "signing keys", verdict::ok, "none yet; the first start makes one");
+    } else {
+        add(to, "signing keys", verdict::ok,
+            fmt::format("{} known, {} signs", (*signing)->entries().size(), (*signing)->signing()->value.kid()));
+    }
 }
 
 runtime::awaitable<std::vector<finding>> examine_database(setup_connection& app, const config& values,

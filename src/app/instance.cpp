@@ -2,10 +2,11 @@
 
 #include "instance_state.hpp"
 
+#include "insula/app/database_setup.hpp"
 #include "insula/identity/key_store.hpp"
 #include "insula/observe/log.hpp"
 #include "insula/pg/embedded_migrations.hpp"
-#include "insula/runtime/signals.hpp"
+#include "insula/runtime/timer.hpp"
 #include "insula/tenancy/bootstrap.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -13,6 +14,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <cstdlib>
 
 #ifndef INSULA_VERSION
 #define INSULA_VERSION "0.1.0"
@@ -26,7 +28,11 @@ constexpr std::size_t helper_queue_max = 256;
 // A login waits at most for this many others per thread: at 20 ms each, one to two seconds.
 constexpr std::size_t hashing_queue_max_per_thread = 64;
 constexpr std::chrono::seconds start_limit{30};
+constexpr std::chrono::seconds first_look{2};
 
+constexpr pg::statement highest_cell{"app.highest_cell",
+                                     "select coalesce(max(cell), 0)::integer from control.tenant"
+                                     " where status not in ('failed', 'gone')"};
 constexpr pg::statement read_heads{
     "app.heads",
     "select coalesce((select max(number) from control.migration), 0)::integer,"
@@ -79,7 +85,10 @@ instance::state::state(instance_options given, checked_config checked_settings,
                .keys = keys,
                .clock = system_clock_source(),
                .cells = settings.values.cells,
-               .require_verified_email = settings.values.require_verified_email} {
+               .require_verified_email = settings.values.require_verified_email,
+               .stopping = &draining},
+      watchers(loops->first(), "instance"),
+      end(loops->first()) {
     if (settings.values.rate_limit) {
         limiter = std::make_unique<http::token_buckets>(settings.rates);
     } else {
@@ -93,7 +102,12 @@ instance::state::state(instance_options given, checked_config checked_settings,
 
 runtime::awaitable<result<>> instance::state::check_database() {
     const auto until = runtime::deadline::after(start_limit);
-    const auto cells = co_await tenancy::count_cells(db.control, settings.roles, until);
+    auto cells = co_await tenancy::count_cells(db.control, settings.roles, until.sooner(runtime::deadline::after(first_look)));
+    // A database that is still starting is waited for; one that refuses us is not.
+    while (!cells && may_come_up(cells.error()) && !until.expired()) {
+        cells = co_await tenancy::count_cells(db.control, settings.roles,
+                                              until.sooner(runtime::deadline::after(first_look)));
+    }
     if (!cells) {
         co_return wrong("The database is not usable: " + explain(cells.error()));
     }
@@ -113,6 +127,15 @@ runtime::awaitable<result<>> instance::state::check_database() {
     if (control_head < known.back().number) {
         co_return wrong(fmt::format("The database is at migration {}, this version needs {}: run insula migrate.",
                                     control_head, known.back().number));
+    }
+    pg::unit look;
+    look.add(highest_cell);
+    const auto highest = co_await db.control.run(std::move(look), until);
+    if (!highest) {
+        co_return wrong("The database is not usable: " + explain(highest.error()));
+    }
+    if (const auto cell = highest->front().scalar<std::int32_t>(); cell >= settings.values.cells) {
+        co_return wrong(fmt::format("There are tenants in cell {}: INSULA_CELLS must be at least {}.", cell, cell + 1));
     }
     co_return result<>();
 }
@@ -140,6 +163,7 @@ runtime::awaitable<result<>> instance::state::start() {
                       .limiter = limiter.get(),
                       .public_url = url,
                       .mail_pages = options.development,
+                      .metrics_here = settings.values.admin_listen.empty(),
                       .projects = settings.values.tenant_migrations.empty(),
                       .version = INSULA_VERSION,
                       .readiness = [this](runtime::deadline d) { return readiness(d); }});
@@ -189,7 +213,9 @@ runtime::awaitable<std::vector<std::string>> instance::state::readiness(runtime:
     const auto soon = until.sooner(runtime::deadline::after(std::chrono::seconds(2)));
     const auto heads = co_await db.control.run(std::move(work), soon);
     if (!heads) {
-        problems.emplace_back("database_unreachable");
+        const auto state = heads.error().state;
+        const bool missing = state == pg::sqlstate::undefined_table || state == pg::sqlstate::insufficient_privilege;
+        problems.emplace_back(missing ? "migrations_pending" : "database_unreachable");
         co_return problems;
     }
     const auto row = heads->front().only();
@@ -202,34 +228,73 @@ runtime::awaitable<std::vector<std::string>> instance::state::readiness(runtime:
 }
 
 runtime::awaitable<void> instance::state::stop() {
-    const auto until = runtime::deadline::after(settings.values.shutdown_grace);
+    // Requests may use most of the grace; leases are given back and connections closed in what is reserved.
+    const auto grace = std::chrono::nanoseconds(settings.values.shutdown_grace);
+    const auto for_requests = runtime::deadline::after(grace * 7 / 10);
+    const auto for_tasks = runtime::deadline::after(grace * 9 / 10);
+    const auto until = runtime::deadline::after(grace);
     draining.store(true);
     for (auto& server : servers) {
         server.drain();
     }
     for (auto& server : servers) {
-        if (!co_await server.stop(until)) {
+        if (!co_await server.stop(for_requests)) {
             observe::warn("requests were cut off by the shutdown", {{"server", server.local()}});
         }
     }
-    if (!co_await engine.drain(until)) {
+    if (!co_await engine.drain(for_tasks)) {
         observe::warn("tasks were left to other workers by the shutdown");
     }
     co_await db.close(until);
 }
 
+runtime::awaitable<void> instance::state::watch_signals(runtime::signal_watch& signals) {
+    for (bool first = true;; first = false) {
+        const int signal = co_await signals.next();
+        if (signal == 0) {
+            co_return;
+        }
+        observe::info(first && serving ? "stopping" : "ending at once",
+                      {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+        if (!first || !serving) {
+            observe::shutdown_log();
+            std::_Exit(1);
+        }
+        end.set();
+    }
+}
+
+runtime::awaitable<void> instance::state::watch_trouble() {
+    while (!watchers.stopping()) {
+        trouble = options.trouble();
+        if (!trouble.empty()) {
+            observe::error("trouble", {{"what", trouble}});
+            end.set();
+            co_return;
+        }
+        co_await runtime::sleep_until(runtime::deadline::after(std::chrono::seconds(1)));
+    }
+}
+
 runtime::awaitable<result<>> instance::state::serve() {
     runtime::signal_watch signals(loops->first(), {SIGINT, SIGTERM});
-    auto started = co_await start();
-    if (started) {
+    watchers.spawn(watch_signals(signals), "signals");
+    if (options.trouble) {
+        watchers.spawn(watch_trouble(), "trouble");
+    }
+    auto ended = co_await start();
+    if (ended) {
+        serving = true;
         if (options.ready) {
             options.ready(servers.front().local());
         }
-        const int signal = co_await signals.next();
-        observe::info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+        (void)co_await end.wait(runtime::deadline::never());
     }
     co_await stop();
-    co_return started;
+    watchers.stop();
+    signals.close();
+    (void)co_await watchers.join(runtime::deadline::after(std::chrono::seconds(5)));
+    co_return trouble.empty() ? ended : result<>(wrong(trouble));
 }
 
 instance::instance(std::unique_ptr<state> made) : state_(std::move(made)) {}

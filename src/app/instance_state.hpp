@@ -11,7 +11,10 @@
 #include "insula/observe/metrics.hpp"
 #include "insula/queue/engine.hpp"
 #include "insula/runtime/cpu_pool.hpp"
+#include "insula/runtime/event.hpp"
 #include "insula/runtime/loop.hpp"
+#include "insula/runtime/signals.hpp"
+#include "insula/runtime/task_group.hpp"
 #include "insula/workflows/workflows.hpp"
 
 #include <atomic>
@@ -89,6 +92,10 @@ struct instance::state {
     identity::context identity;
     std::unique_ptr<http::token_buckets> limiter;
     std::atomic<bool> draining{false};
+    runtime::task_group watchers;
+    runtime::event end;   ///< a signal or trouble: time to stop
+    bool serving = false;
+    std::string trouble;
 
     // Made by start(), when the database has answered.
     std::unique_ptr<identity::token_service> tokens;
@@ -98,6 +105,8 @@ struct instance::state {
     std::deque<http::server> servers;
 
     runtime::awaitable<result<>> serve();
+    runtime::awaitable<void> watch_signals(runtime::signal_watch& signals);
+    runtime::awaitable<void> watch_trouble();
     runtime::awaitable<result<>> start();
     runtime::awaitable<result<>> check_database();
     runtime::awaitable<result<>> open_servers();

@@ -2,6 +2,7 @@
 #include "run_blocking.hpp"
 
 #include "insula/app/config.hpp"
+#include "insula/app/database_setup.hpp"
 #include "insula/observe/metrics.hpp"
 #include "insula/pg/pool.hpp"
 #include "insula/runtime/cpu_pool.hpp"
@@ -19,6 +20,7 @@ class setup_connection {
 public:
     static constexpr std::chrono::minutes setup_limit{60};
     static constexpr std::chrono::seconds connect_limit{15};
+    static constexpr std::chrono::seconds first_look{2};
 
     setup_connection(runtime::loop& home, std::string name, std::string conninfo)
         : budget_(2),
@@ -27,7 +29,11 @@ public:
                 metrics_, &resolver_) {}
 
     runtime::awaitable<pg::pg_result<pg::lease>> open() {
-        auto lease = co_await pool_.acquire(runtime::deadline::after(connect_limit));
+        const auto until = runtime::deadline::after(connect_limit);
+        auto lease = co_await pool_.acquire(until.sooner(runtime::deadline::after(first_look)));
+        while (!lease && may_come_up(lease.error()) && !until.expired()) {
+            lease = co_await pool_.acquire(until.sooner(runtime::deadline::after(first_look)));
+        }
         if (lease) {
             lease->expires_at(runtime::deadline::after(setup_limit));
         }

@@ -52,6 +52,9 @@ result<tenant_migration_files> tenant_migration_files::load(const config& values
     if (failed) {
         return wrong("tenant_migrations: cannot read " + values.tenant_migrations + ": " + failed.message() + ".");
     }
+    if (found.empty()) {
+        return wrong("tenant_migrations: there is no NNNN_name.sql in " + values.tenant_migrations + ".");
+    }
     std::ranges::sort(found);
     for (std::size_t i = 0; i < found.size(); ++i) {
         if (found[i].first != static_cast<int>(i) + 1) {

@@ -36,23 +36,29 @@ result<std::vector<token::key_entry>> open_all(const pg::result_set& rows, const
 
 }  // namespace
 
+runtime::awaitable<result<std::shared_ptr<const token::key_set>>> read_signing_keys(pg::pool& control,
+                                                                                   const secret_keys& keys,
+                                                                                   runtime::deadline until) {
+    pg::unit look;
+    look.add(read_keys);
+    auto rows = co_await control.run(std::move(look), until);
+    if (!rows) {
+        co_return pg::to_error(rows.error());
+    }
+    auto entries = open_all(rows->front(), keys);
+    if (!entries) {
+        co_return entries.error();
+    }
+    co_return token::key_set::make(std::move(*entries));
+}
+
 runtime::awaitable<result<std::shared_ptr<const token::key_set>>> load_signing_keys(pg::pool& control,
                                                                                    const secret_keys& keys,
                                                                                    token::algorithm for_new,
                                                                                    runtime::deadline until) {
     // Twice at most: after our insert, or a neighbour's, there is an active key.
     for (int attempt = 0; attempt < 2; ++attempt) {
-        pg::unit look;
-        look.add(read_keys);
-        auto rows = co_await control.run(std::move(look), until);
-        if (!rows) {
-            co_return pg::to_error(rows.error());
-        }
-        auto entries = open_all(rows->front(), keys);
-        if (!entries) {
-            co_return entries.error();
-        }
-        auto set = token::key_set::make(std::move(*entries));
+        auto set = co_await read_signing_keys(control, keys, until);
         if (!set || (*set)->signing() != nullptr) {
             co_return set;
         }

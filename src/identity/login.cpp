@@ -21,10 +21,19 @@ constexpr pg::statement find_tenants{
     " join control.membership m on m.user_id = a.id and m.status <> 'removed'"
     " join control.tenant t on t.id = m.tenant_id and t.status <> 'gone'"
     " where a.email_canonical = $1 and a.released_at is null order by t.slug limit 1000"};
-constexpr pg::statement add_session{"login.session",
-                                    "insert into control.session (id, user_id, tenant_id, refresh_hash,"
-                                    " refresh_expires_at, expires_at, ip, user_agent)"
-                                    " values ($1, $2, $3, $4, now() + $5, now() + $6, $7, $8)"};
+// Checking a password takes its time, and what was read before it may be over: the session is made, and its audit row
+// written, only where account, password, membership and tenant are still as they were.
+constexpr pg::statement add_session{
+    "login.session",
+    "with opened as (insert into control.session (id, user_id, tenant_id, refresh_hash, refresh_expires_at, expires_at,"
+    " ip, user_agent)"
+    " select $1, a.id, $3, $4, now() + $5, now() + $6, $7, $8 from control.account a"
+    " where a.id = $2 and a.active and a.released_at is null and a.password_hash = $9"
+    " and ($3::uuid is null or exists (select from control.membership m join control.tenant t on t.id = m.tenant_id"
+    " where m.tenant_id = $3 and m.user_id = a.id and m.status = 'active' and m.role = $10 and t.status = $11))"
+    " returning user_id)"
+    " insert into control.audit_log (id, tenant_id, user_id, action, entity_type, entity_id, ip, request_id)"
+    " select $12, $3, user_id, 'user.login', 'user', user_id::text, $7, $13 from opened returning id"};
 constexpr pg::statement new_hash{"login.rehash",
                                  "update control.account set password_hash = $2 where id = $1 and password_hash = $3"};
 
@@ -70,25 +79,25 @@ runtime::awaitable<result<std::optional<account>>> find(context& with, const log
     co_return found;
 }
 
-struct checked_password {
-    bool right = false;
-    std::string better_hash;  ///< when the costs in the configuration have changed
-};
-
 /// The same work for everybody: an unknown account is checked against a dummy.
-runtime::awaitable<result<checked_password>> check_password(context& with, const std::optional<account>& who,
-                                                            const password_attempt& password) {
-    return with.hashing.run([&with, &who, &password]() -> checked_password {
+runtime::awaitable<result<bool>> check_password(context& with, const std::optional<account>& who,
+                                                const password_attempt& password) {
+    return with.hashing.run([&with, &who, &password]() -> bool {
         if (!who || !password.possible()) {
-            (void)with.hasher.verify_dummy(password.view());
-            return {};
+            return with.hasher.verify_dummy(password.view());
         }
-        checked_password checked{with.hasher.verify(who->password_hash, password.view()), {}};
-        if (checked.right && with.hasher.needs_rehash(who->password_hash)) {
-            checked.better_hash = with.hasher.hash(password.view());
-        }
-        return checked;
+        return with.hasher.verify(who->password_hash, password.view());
     });
+}
+
+/// A new hash when the costs in the configuration have changed; empty when the old one will do. Only for somebody who
+/// gets in, or the time of a refusal would tell that the password was right.
+runtime::awaitable<result<std::string>> better_hash(context& with, const account& who,
+                                                    const password_attempt& password) {
+    if (!with.hasher.needs_rehash(who.password_hash)) {
+        co_return std::string();
+    }
+    co_return co_await with.hashing.run([&with, &password] { return with.hasher.hash(password.view()); });
 }
 
 error wrong() {
@@ -151,15 +160,15 @@ std::optional<error> refuse(const context& with, const account& who, const candi
     }
 }
 
-audit::entry login_entry(std::string_view action, bool success, const caller& from, std::optional<user_id> user) {
+audit::entry failed_login(const caller& from, std::optional<user_id> user) {
     audit::entry entry;
-    entry.action = action;
+    entry.action = "user.login_failed";
     entry.entity_type = "user";
     entry.entity_id = user ? user->str() : "";
     entry.user = user;
     entry.ip = from.ip;
     entry.request_id = from.request_id;
-    entry.success = success;
+    entry.success = false;
     return entry;
 }
 
@@ -175,13 +184,12 @@ runtime::awaitable<void> note_failure(context& with, const std::optional<account
         }
     }
     pg::unit work;
-    audit::add(work, login_entry("user.login_failed", false, from, who ? std::optional(who->id) : std::nullopt),
-               tenant);
+    audit::add(work, failed_login(from, who ? std::optional(who->id) : std::nullopt), tenant);
     (void)co_await with.control.run(std::move(work), from.until);
 }
 
 runtime::awaitable<result<issued_tokens>> open_session(context& with, token_service& tokens, const account& who,
-                                                       const candidate* tenant, const std::string& better_hash,
+                                                       const candidate* tenant, const std::string& stronger,
                                                        const caller& from) {
     issued_tokens issued;
     issued.refresh_token = random_token_256();
@@ -208,14 +216,18 @@ runtime::awaitable<result<issued_tokens>> open_session(context& with, token_serv
     pg::unit work;
     work.add(add_session, claims.session, claims.subject, claims.tenant,
              secret_keys::stored_form(issued.refresh_token.view()), refresh_lifetime, session_lifetime, from.ip,
-             from.user_agent);
-    if (!better_hash.empty()) {
-        work.add(new_hash, who.id, better_hash, who.password_hash);
+             from.user_agent, who.password_hash, token::name(claims.role),
+             tenant != nullptr ? tenancy::name(tenant->status) : std::string_view(), audit_id::make(),
+             from.request_id);
+    if (!stronger.empty()) {
+        work.add(new_hash, who.id, stronger, who.password_hash);
     }
-    audit::add(work, login_entry("user.login", true, from, who.id), claims.tenant);
     auto answer = co_await with.control.run(std::move(work), from.until);
     if (!answer) {
         co_return pg::to_error(answer.error());
+    }
+    if (answer->front().empty()) {
+        co_return wrong();
     }
     if (tenant != nullptr) {
         with.tenants.remember(tenant->where);
@@ -235,7 +247,7 @@ runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& t
     if (!checked) {
         co_return checked.error();
     }
-    auto tenant = checked->right && (*who)->active ? choose(**who, form.tenant_slug) : result<const candidate*>(wrong());
+    auto tenant = *checked && (*who)->active ? choose(**who, form.tenant_slug) : result<const candidate*>(wrong());
     if (!tenant) {
         if (tenant.error() == errc::invalid_credentials) {
             co_await note_failure(with, *who, form, from);
@@ -248,7 +260,11 @@ runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& t
         }
         co_return *refused;
     }
-    co_return co_await open_session(with, tokens, **who, *tenant, checked->better_hash, from);
+    const auto stronger = co_await better_hash(with, **who, form.password);
+    if (!stronger) {
+        co_return stronger.error();
+    }
+    co_return co_await open_session(with, tokens, **who, *tenant, *stronger, from);
 }
 
 }  // namespace insula::identity

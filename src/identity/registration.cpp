@@ -33,7 +33,7 @@ error taken(const pg::pg_error& failure) {
         return {errc::slug_taken, "Another tenant has this slug. Choose another one."};
     }
     if (failure.violates("account_email_taken")) {
-        return {errc::email_taken, "There is an account with this e-mail address. Log in, or reset its password."};
+        return {errc::email_taken, "There is an account with this e-mail address. Log in with it, or use another address."};
     }
     return pg::to_error(failure);
 }
@@ -152,7 +152,8 @@ runtime::awaitable<result<registration_status>> read_registration(context& with,
             }
             // Another process may do the work, and its NOTIFY may be lost: look again each second.
             (void)co_await watch.next(wait_until.sooner(runtime::deadline::after(std::chrono::seconds(1))));
-            if (wait_until.expired()) {
+            const bool stopping = with.stopping != nullptr && with.stopping->load(std::memory_order_relaxed);
+            if (stopping || wait_until.expired()) {
                 found = co_await find(with, registration_id, until);
                 break;
             }

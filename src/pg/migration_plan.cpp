@@ -61,8 +61,8 @@ std::string migration_checksum(std::string_view sql) {
 }
 
 std::string expand_roles(std::string_view sql, std::string_view role_prefix) {
-    static constexpr std::array<std::string_view, 6> roles{"owner",       "app",          "worker",
-                                                           "provisioner", "schema_owner", "tenant"};
+    static constexpr std::array<std::string_view, 7> roles{
+        "owner", "app", "worker", "provisioner", "schema_owner", "gatekeeper", "tenant"};
     static constexpr std::string_view opening = "{role:";
     std::string out;
     out.reserve(sql.size());

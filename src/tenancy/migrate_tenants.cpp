@@ -22,10 +22,11 @@ constexpr pg::statement count_behind{"tenancy.count_behind",
                                      "select count(*) from control.tenant where schema_version between 1 and $1"
                                      " and status not in ('gone', 'deleting')"};
 // Version 0 is a tenant without a schema yet: provisioning gives it the head.
-constexpr pg::statement migrate_batch{
-    "tenancy.migrate_batch",
-    "select count(provision.apply_tenant_migrations(id)) from (select id from control.tenant"
-    " where schema_version between 1 and $1 and status not in ('gone', 'deleting') order by id limit $2) t"};
+constexpr pg::statement list_batch{"tenancy.list_batch",
+                                   "select id from control.tenant where schema_version between 1 and $1"
+                                   " and status not in ('gone', 'deleting') and id > $2 order by id limit $3"};
+constexpr pg::statement migrate_some{"tenancy.migrate",
+                                     "select provision.apply_tenant_migrations(id) from unnest($1::uuid[]) id"};
 
 pg::pg_error refused(std::string message) {
     pg::pg_error failure;
@@ -64,22 +65,56 @@ runtime::awaitable<pg::pg_result<>> record(pg::lease& owner, std::span<const pg:
     if (!have) {
         co_return have.error();
     }
-    if (check || *have == files.size()) {
+    if (check) {
         co_return pg::pg_result<>();
     }
-    pg::unit work;
-    for (const auto& file : files.subspan(*have)) {
-        work.add(add_file, static_cast<std::int32_t>(file.number), file.name,
-                 pg::migration_checksum(file.sql), file.sql);
+    if (*have < files.size()) {
+        pg::unit work;
+        for (const auto& file : files.subspan(*have)) {
+            work.add(add_file, static_cast<std::int32_t>(file.number), file.name,
+                     pg::migration_checksum(file.sql), file.sql);
+        }
+        auto added = co_await owner.exec(std::move(work));
+        if (!added) {
+            co_return added.error();
+        }
     }
-    auto added = co_await owner.exec(std::move(work));
-    if (!added) {
-        co_return added.error();
-    }
+    // Also when nothing was added: an earlier run may have ended between adding and waiting.
     pg::unit wait;
     wait.add(wait_for_provisioning);
     auto waited = co_await owner.exec(std::move(wait));
     co_return waited ? pg::pg_result<>() : pg::pg_result<>(waited.error());
+}
+
+runtime::awaitable<pg::pg_result<>> migrate_these(pg::lease& owner, std::vector<uuid> tenants) {
+    pg::unit work;
+    work.add(migrate_some, tenants);
+    auto done = co_await owner.exec(std::move(work));
+    co_return done ? pg::pg_result<>() : pg::pg_result<>(done.error());
+}
+
+/// A batch in one transaction; when that fails, each alone, so that one tenant's data holds up nobody else.
+runtime::awaitable<pg::pg_result<>> migrate_batch(pg::lease& owner, const std::vector<uuid>& tenants,
+                                                  tenants_report& report) {
+    const auto together = co_await migrate_these(owner, tenants);
+    if (together) {
+        report.migrated += tenants.size();
+        co_return together;
+    }
+    if (together.error().lost()) {
+        co_return together;
+    }
+    for (const auto& tenant : tenants) {
+        const auto alone = co_await migrate_these(owner, {tenant});
+        if (alone) {
+            ++report.migrated;
+        } else if (alone.error().lost()) {
+            co_return alone;
+        } else {
+            report.failures.push_back({tenant_id(tenant), alone.error()});
+        }
+    }
+    co_return pg::pg_result<>();
 }
 
 }  // namespace
@@ -100,18 +135,25 @@ runtime::awaitable<pg::pg_result<tenants_report>> migrate_tenants(pg::lease& own
         co_return counted.error();
     }
     report.behind = static_cast<std::size_t>(counted->front().scalar<std::int64_t>());
-    while (!check && report.migrated < report.behind) {
-        pg::unit work;
-        work.add(migrate_batch, below_head, batch_max);
-        auto done = co_await owner.exec(std::move(work));
-        if (!done) {
-            co_return done.error();
+    uuid last{};
+    while (!check) {
+        pg::unit list;
+        list.add(list_batch, below_head, last, batch_max);
+        auto listed = co_await owner.exec(std::move(list));
+        if (!listed) {
+            co_return listed.error();
         }
-        const auto migrated = done->front().scalar<std::int64_t>();
-        if (migrated == 0) {
+        std::vector<uuid> batch;
+        for (const auto row : listed->front()) {
+            batch.push_back(row.get<uuid>(0));
+        }
+        if (batch.empty()) {
             break;
         }
-        report.migrated += static_cast<std::size_t>(migrated);
+        last = batch.back();
+        if (const auto done = co_await migrate_batch(owner, batch, report); !done) {
+            co_return done.error();
+        }
         if (progress) {
             progress(report.migrated, report.behind);
         }

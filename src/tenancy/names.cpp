@@ -8,7 +8,7 @@
 namespace insula::tenancy {
 namespace {
 
-constexpr std::string_view role_kinds[] = {"owner", "app", "worker", "provisioner", "schema_owner", "tenant"};
+constexpr std::string_view role_kinds[] = {"owner", "app", "worker", "provisioner", "schema_owner", "gatekeeper", "tenant"};
 constexpr std::size_t prefix_size_max = 32;
 
 std::string quoted(std::string_view text, char quote) {
@@ -39,7 +39,8 @@ std::optional<role_names> role_names::make(std::string_view prefix) {
     const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
     const auto digit = [](char c) { return c >= '0' && c <= '9'; };
     if (prefix.empty() || prefix.size() > prefix_size_max || !lower(prefix.front()) ||
-        !std::ranges::all_of(prefix, [&](char c) { return lower(c) || digit(c) || c == '_'; })) {
+        !std::ranges::all_of(prefix, [&](char c) { return lower(c) || digit(c) || c == '_'; }) ||
+        prefix.ends_with("_schema")) {  // x_schema_owner would be the schema owner of prefix x
         return std::nullopt;
     }
     return role_names(std::string(prefix));

@@ -12,10 +12,11 @@ namespace {
 using queue::database_step;
 using queue::step_result;
 
+// The row is locked: of two tasks for one address, the later one voids the token of the earlier.
 constexpr pg::statement find_unverified{"resend.find",
                                         "select id, email, email_canonical, full_name from control.account"
                                         " where email_canonical = $1 and released_at is null and active"
-                                        " and email_verified_at is null"};
+                                        " and email_verified_at is null for update"};
 
 class resend_verification : public identity::resend_job {
 public:

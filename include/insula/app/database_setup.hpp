@@ -17,8 +17,9 @@ using progress = std::function<void(std::string_view)>;
 
 /// `insula bootstrap`: the database when it is missing, then roles, privileges and the provisioner's functions.
 /// Blocks. Errors: internal with a sentence.
+/// `key_is_new`: the key was made just now, so it must not replace the one an installation lives on.
 result<> bootstrap_database(const config& values, const database_url& administrator, std::string_view database,
-                            const progress& tell);
+                            bool key_is_new, const progress& tell);
 
 struct migration_summary {
     int control_head = 0;
@@ -26,6 +27,7 @@ struct migration_summary {
     std::vector<int> control_pending;  ///< with check only
     std::size_t tenants_behind = 0;
     std::size_t tenants_migrated = 0;
+    std::vector<std::string> failures;  ///< a sentence for each tenant that could not be migrated
 };
 
 /// `insula migrate`: the control plane, then every tenant. `check` changes nothing. Blocks.
@@ -47,7 +49,13 @@ private:
 /// The prefix as role names; internal with a sentence when it is not one.
 result<tenancy::role_names> roles_of(const config& values);
 
+/// Whether key, prefix, URL and migration files can be used at all; nothing is connected to.
+result<> check_database_settings(const config& values);
+
 /// A sentence for a failed database operation, with what to do where that is known.
 std::string explain(const pg::pg_error& failure);
+
+/// No connection yet, and none was refused: the server may still be starting.
+bool may_come_up(const pg::pg_error& failure);
 
 }  // namespace insula::app

@@ -11,6 +11,7 @@
 #include "insula/tenancy/tenant.hpp"
 #include "insula/token/claims.hpp"
 
+#include <atomic>
 #include <string>
 
 namespace insula::identity {
@@ -26,6 +27,7 @@ struct context {
     const clock_source& clock;
     int cells = 1;
     bool require_verified_email = true;
+    const std::atomic<bool>* stopping = nullptr;  ///< true: the service ends, so long waits answer what there is
 };
 
 /// The request behind a call, for audit rows and sessions.

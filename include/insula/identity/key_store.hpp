@@ -16,4 +16,9 @@ runtime::awaitable<result<std::shared_ptr<const token::key_set>>> load_signing_k
                                                                                    token::algorithm for_new,
                                                                                    runtime::deadline until);
 
+/// The same without making one: for looking. The set may have no signing key.
+runtime::awaitable<result<std::shared_ptr<const token::key_set>>> read_signing_keys(pg::pool& control,
+                                                                                   const secret_keys& keys,
+                                                                                   runtime::deadline until);
+
 }  // namespace insula::identity

@@ -1,10 +1,12 @@
 #pragma once
+#include "insula/core/ids.hpp"
 #include "insula/pg/migration.hpp"
 #include "insula/pg/pool.hpp"
 
 #include <cstddef>
 #include <functional>
 #include <span>
+#include <vector>
 
 namespace insula::tenancy {
 
@@ -12,6 +14,11 @@ struct tenants_report {
     int head = 0;              ///< highest number of the given files
     std::size_t behind = 0;    ///< tenants below head when it began
     std::size_t migrated = 0;  ///< tenants brought to head by this call
+    struct failure {
+        tenant_id tenant;
+        pg::pg_error why;
+    };
+    std::vector<failure> failures;  ///< tenants that stay behind; the others are done
 };
 
 /// Called after each batch with (done, total).

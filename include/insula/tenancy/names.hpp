@@ -16,7 +16,8 @@ std::string tenant_name(tenant_id tenant);
 /// The roles of one installation. Roles are shared by a whole PostgreSQL cluster, hence the prefix.
 class role_names {
 public:
-    /// Lower-case letters, digits and underscores, 1 to 32 characters, a letter first; else nullopt.
+    /// Lower-case letters, digits and underscores, 1 to 32 characters, a letter first, not ending in _schema; else
+    /// nullopt.
     static std::optional<role_names> make(std::string_view prefix);
 
     const std::string& prefix() const noexcept { return prefix_; }
@@ -25,6 +26,7 @@ public:
     std::string worker() const { return prefix_ + "_worker"; }
     std::string provisioner() const { return prefix_ + "_provisioner"; }
     std::string schema_owner() const { return prefix_ + "_schema_owner"; }
+    std::string gatekeeper() const { return prefix_ + "_gatekeeper"; }
     std::string tenant_group() const { return prefix_ + "_tenant"; }
     std::string cell(int number) const { return prefix_ + "_cell_" + std::to_string(number); }
 

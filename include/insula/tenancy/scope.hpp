@@ -18,6 +18,8 @@ public:
     /// `pools[k]` logs in as cell k. They outlive this.
     explicit cells(std::vector<pg::pool*> pools) : pools_(std::move(pools)) {}
     pg::pool& of(int cell) const { return *pools_.at(static_cast<std::size_t>(cell)); }
+    /// False for a tenant that a process with more cells has made: this one must be restarted with as many.
+    bool has(int cell) const noexcept { return cell >= 0 && cell < count(); }
     int count() const noexcept { return static_cast<int>(pools_.size()); }
 
 private:

@@ -39,7 +39,13 @@ int bootstrap(const configuration_flags& flags, const std::string& admin_url) {
     if (made_key) {
         values->key_encryption_key = fresh_key();
     }
-    const auto ended = bootstrap_database(*values, *administrator, database, tell);
+    if (const auto roles = roles_of(*values); !roles) {
+        return complain(sentence_of(roles.error()), wrong_configuration);
+    }
+    if (const auto key = values->key(); !key) {
+        return complain(sentence_of(key.error()), wrong_configuration);
+    }
+    const auto ended = bootstrap_database(*values, *administrator, database, made_key, tell);
     if (!ended) {
         return complain(sentence_of(ended.error()), failed);
     }

@@ -101,7 +101,7 @@ result<> prepare_database(const config& values, const embedded_postgres& server)
     if (!administrator) {
         return administrator.error();
     }
-    if (auto done = bootstrap_database(values, *administrator, "insula", tell); !done) {
+    if (auto done = bootstrap_database(values, *administrator, "insula", false, tell); !done) {
         return done;
     }
     const auto migrated = migrate_database(values, false, tell);
@@ -147,6 +147,11 @@ int dev(const configuration_flags& flags, const std::string& data_dir) {
     options.data_dir = data_dir;
     options.development = true;
     options.ready = [&](const std::string& address) { print_first_steps(address, *values, data_dir); };
+    options.trouble = [&]() -> std::string {
+        return server->alive() ? ""
+                               : "The private PostgreSQL has ended; " + data_dir +
+                                     "/postgres/server.log says why. Start insula dev again.";
+    };
     auto service = instance::make(std::move(options));
     if (!service) {
         return complain(sentence_of(service.error()), wrong_configuration);

@@ -25,8 +25,8 @@ int migrate(const configuration_flags& flags, bool check) {
     if (!values) {
         return complain(sentence_of(values.error()), wrong_configuration);
     }
-    if (values->database_url.empty()) {
-        return complain("INSULA_DATABASE_URL is not set.", wrong_configuration);
+    if (auto usable = check_database_settings(*values); !usable) {
+        return complain(sentence_of(usable.error()), wrong_configuration);
     }
     const auto summary = migrate_database(*values, check, tell);
     if (!summary) {
@@ -37,7 +37,10 @@ int migrate(const configuration_flags& flags, bool check) {
     }
     say(fmt::format("Control plane at {}, tenants at {} ({} migrated).", summary->control_head, summary->tenant_head,
                     summary->tenants_migrated));
-    return done;
+    for (const auto& sentence : summary->failures) {
+        complain(sentence, failed);
+    }
+    return summary->failures.empty() ? done : failed;
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
--- Run by `insula bootstrap` as a database administrator, any number of times, inside the service's database.
+-- Run by `insula bootstrap` as a superuser, any number of times, inside the service's database.
 -- Cells and passwords are added by the command itself; this file makes what does not depend on their number.
 --
 -- No login holds CREATEROLE: on PostgreSQL 15 such a login can make itself a member of
@@ -9,12 +9,18 @@ do $$
 declare
     name text;
 begin
+    -- Revoking what PUBLIC has in pg_catalog is a superuser's; for others it would be a mere warning.
+    if not (select rolsuper from pg_catalog.pg_roles where rolname = current_user) then
+        raise exception using errcode = '42501',
+            message = 'insula bootstrap needs a superuser, ' || current_user || ' is none';
+    end if;
     foreach name in array array['{name:owner}', '{name:app}', '{name:worker}'] loop
         if not exists (select from pg_catalog.pg_roles where rolname = name) then
             execute format('create role %I login noinherit nocreaterole nocreatedb', name);
         end if;
     end loop;
-    foreach name in array array['{name:provisioner}', '{name:schema_owner}', '{name:tenant}'] loop
+    foreach name in array array['{name:provisioner}', '{name:schema_owner}', '{name:gatekeeper}',
+                                '{name:tenant}'] loop
         if not exists (select from pg_catalog.pg_roles where rolname = name) then
             execute format('create role %I nologin', name);
         end if;
@@ -24,6 +30,7 @@ $$;
 
 alter role {role:provisioner} nologin createrole nosuperuser nocreatedb noreplication nobypassrls;
 alter role {role:schema_owner} nologin nocreaterole nosuperuser nocreatedb noreplication nobypassrls;
+alter role {role:gatekeeper} nologin nocreaterole nosuperuser nocreatedb noreplication nobypassrls;
 alter role {role:tenant} nologin nocreaterole nosuperuser nocreatedb noreplication nobypassrls;
 -- PostgreSQL 16 and later ask for ADMIN OPTION to grant a role; 15 does not mind it.
 grant {role:tenant} to {role:provisioner} with admin option;
@@ -43,6 +50,23 @@ revoke execute on function pg_catalog.lo_creat(integer), pg_catalog.lo_create(oi
     pg_catalog.lo_truncate64(integer, bigint), pg_catalog.lo_get(oid),
     pg_catalog.lo_get(oid, bigint, integer) from public;
 
+-- A session-level advisory lock outlives its transaction: a tenant could hold up everybody's provisioning with one.
+do $$
+declare
+    lock_function text;
+begin
+    for lock_function in
+        select p.oid::regprocedure from pg_catalog.pg_proc p
+        where p.pronamespace = 'pg_catalog'::regnamespace
+          and (starts_with(p.proname::text, 'pg_advisory_') or starts_with(p.proname::text, 'pg_try_advisory_'))
+    loop
+        execute 'revoke execute on function ' || lock_function || ' from public';
+        execute 'grant execute on function ' || lock_function ||
+                ' to {role:owner}, {role:worker}, {role:schema_owner}';
+    end loop;
+end
+$$;
+
 create schema if not exists control authorization {role:owner};
 create schema if not exists queue authorization {role:owner};
 create schema if not exists tenant_api authorization {role:owner};
@@ -57,9 +81,11 @@ set search_path = pg_catalog, pg_temp
 return 't_' || pg_catalog.replace(tenant::text, '-', '');
 
 -- What a tenant's role and schema may be made or dropped for is decided by the tenant's own row: a caller
--- cannot drop a living tenant, whatever it passes.
+-- cannot drop a living tenant, whatever it passes. The row is read with the rights of a role that can do nothing
+-- else: what the table's owner attaches to it (a policy, a view in its place) runs with the reader's rights, and
+-- the reader must not be the one that may create roles.
 create or replace function provision.assert_status(tenant uuid, variadic allowed text[]) returns void
-language plpgsql stable strict
+language plpgsql stable strict security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -191,6 +217,9 @@ alter function provision.create_tenant_schema(uuid) owner to {role:schema_owner}
 alter function provision.apply_tenant_migrations(uuid) owner to {role:schema_owner};
 alter function provision.drop_tenant_schema(uuid) owner to {role:schema_owner};
 revoke create on schema provision from {role:schema_owner};
+grant create, usage on schema provision to {role:gatekeeper};
+alter function provision.assert_status(uuid, text[]) owner to {role:gatekeeper};
+revoke create, usage on schema provision from {role:gatekeeper};
 grant execute on function provision.tenant_name(uuid), provision.assert_status(uuid, text[])
     to {role:worker}, {role:owner}, {role:provisioner}, {role:schema_owner};
 grant execute on function provision.create_tenant_role(uuid, integer), provision.drop_tenant_role(uuid),

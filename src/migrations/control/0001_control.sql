@@ -1,6 +1,9 @@
 -- Tenants, users and who belongs where. Applied as the owner's login.
 
-grant usage on schema control to {role:app}, {role:worker}, {role:provisioner}, {role:schema_owner};
+-- A function is nobody's until it is granted.
+alter default privileges revoke execute on functions from public;
+
+grant usage on schema control to {role:app}, {role:worker}, {role:gatekeeper}, {role:schema_owner};
 
 -- The tenants' migrations, as `insula migrate` last saw them. Run by provision.apply_tenant_migrations.
 create table control.tenant_migration (
@@ -108,5 +111,5 @@ create index registration_by_tenant on control.registration (tenant_id);
 
 grant select, insert, update on control.tenant, control.account, control.membership, control.registration
     to {role:app}, {role:worker};
-grant select (id, status) on control.tenant to {role:provisioner};
+grant select (id, status) on control.tenant to {role:gatekeeper};
 grant select, update (schema_version) on control.tenant to {role:schema_owner};

@@ -66,7 +66,8 @@ TEST_F(roles, G07_under_a_tenants_role_nothing_can_be_created) {
          {"create table " + a.schema() + ".x (i int)", "create function " + a.schema() + ".f() returns int language sql return 1",
           std::string("create temporary table x (i int)"), std::string("create schema x"),
           std::string("create role x"), std::string("create table public.x (i int)"),
-          std::string("select lo_create(0)"), std::string("do $$ begin null; end $$"),
+          std::string("select lo_create(0)"), std::string("select pg_advisory_lock(29676314724950273)"),
+          std::string("select pg_try_advisory_lock_shared(1)"), std::string("do $$ begin null; end $$"),
           "alter table " + a.schema() + ".projects add column x int", "drop table " + a.schema() + ".projects",
           "truncate " + a.schema() + ".projects",
           "create trigger t before insert on " + a.schema() + ".projects for each row execute function suppress_redundant_updates_trigger()"}) {
@@ -115,6 +116,26 @@ TEST_F(roles, no_login_holds_a_right_that_could_make_it_more) {
                   "select count(*) from pg_roles r where r.rolname like '" + database.raw().role_prefix() +
                   "\\_%' and r.rolcanlogin and (pg_has_role(r.oid, '" + database.roles().provisioner() +
                   "', 'member') or pg_has_role(r.oid, '" + database.roles().schema_owner() + "', 'member'))"),
+              "0");
+}
+
+// What the owner attaches to a table runs with the rights of whoever reads it. The role that may create roles must
+// therefore never read the owner's tables itself.
+TEST_F(roles, code_of_the_owner_never_runs_with_the_right_to_create_roles) {
+    sql_connection owner(database.conninfo(database.roles().owner()));
+    owner.query("create table control.seen (who name); grant insert on control.seen to public;"
+                "create function control.evil() returns boolean language plpgsql as"
+                " $$ begin insert into control.seen values (current_user); return true; end $$;"
+                "grant execute on function control.evil() to public;"
+                "grant usage on schema control to public;"
+                "alter table control.tenant enable row level security;"
+                "create policy p on control.tenant using (control.evil()) with check (true)");
+    const auto made = tenant_id::make().str();
+    sql_connection worker(database.conninfo(database.roles().worker()));
+    worker.query("insert into control.tenant (id, slug, name, cell) values ('" + made + "', 'ddd', 'D', 0)");
+    worker.outcome("select provision.create_tenant('" + made + "', 0)");
+    EXPECT_EQ(database.raw().value_admin("select count(*) from control.seen where who = '" +
+                                         database.roles().provisioner() + "'"),
               "0");
 }
 

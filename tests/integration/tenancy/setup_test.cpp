@@ -22,7 +22,7 @@ struct setup : testing::Test {
 
     result<> bootstrap() {
         const auto administrator = app::database_url::parse(database.raw().admin_conninfo());
-        return app::bootstrap_database(values, *administrator, database.raw().name(), silent);
+        return app::bootstrap_database(values, *administrator, database.raw().name(), false, silent);
     }
     void put(const std::string& name, const std::string& sql) {
         std::ofstream(folder.path() + "/" + name) << sql;
@@ -40,6 +40,29 @@ TEST_F(setup, bootstrap_may_be_repeated_and_adds_cells) {
     EXPECT_EQ(database.raw().value_admin("select count(*) from pg_roles where rolname like '" +
                                          database.raw().role_prefix() + "\\_cell\\_%'"),
               "5");
+}
+
+TEST_F(setup, bootstrap_with_a_fresh_key_does_not_lock_an_installation_out) {
+    const auto verifier = [&] {
+        return database.raw().value_admin("select rolpassword from pg_authid where rolname = '" +
+                                          database.roles().app() + "'");
+    };
+    const auto before = verifier();
+    const auto administrator = app::database_url::parse(database.raw().admin_conninfo());
+    const auto refused = app::bootstrap_database(values, *administrator, database.raw().name(), true, silent);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().internal().find("INSULA_KEY_ENCRYPTION_KEY"), std::string_view::npos);
+    EXPECT_EQ(verifier(), before);
+}
+
+TEST_F(setup, bootstrap_says_that_it_needs_a_superuser) {
+    const auto role = database.raw().role_prefix() + "_dba";
+    database.raw().query_admin("create role " + role + " login createrole createdb");
+    const auto administrator = app::database_url::parse(database.raw().conninfo(role));
+    const auto refused = app::bootstrap_database(values, *administrator, database.raw().name(), false, silent);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().internal().find("needs a superuser"), std::string_view::npos)
+        << refused.error().internal();
 }
 
 TEST_F(setup, administrators_at_the_same_time_do_not_disturb_each_other) {
@@ -97,6 +120,25 @@ TEST_F(setup, a_file_that_fails_leaves_its_tenants_as_they_were) {
     EXPECT_EQ(database.raw().value_admin("select schema_version from control.tenant where id = '" +
                                          tenant.id.str() + "'"),
               "1");
+}
+
+TEST_F(setup, one_tenant_whose_data_does_not_fit_holds_up_nobody_else) {
+    std::vector<installed_database::tenant> tenants;
+    for (const auto* slug : {"one", "two", "three"}) {
+        tenants.push_back(database.make_tenant(0, slug));
+    }
+    database.raw().query_admin("insert into " + tenants[1].schema() +
+                               ".projects (id, name) values (gen_random_uuid(), 'too long for the new rule')");
+    put_built_in();
+    put("0002_short.sql", "alter table {t}.projects add check (length(name) < 10);\n");
+    const auto summary = app::migrate_database(values, false, silent);
+    ASSERT_TRUE(summary) << summary.error().describe();
+    EXPECT_EQ(summary->tenants_migrated, 2U);
+    ASSERT_EQ(summary->failures.size(), 1U);
+    EXPECT_NE(summary->failures[0].find(tenants[1].id.str()), std::string::npos);
+    EXPECT_EQ(database.raw().value_admin("select string_agg(schema_version::text, ' ' order by slug) from"
+                                         " control.tenant"),
+              "2 2 1");
 }
 
 TEST_F(setup, a_tenant_migration_cannot_reach_outside_tenant_schemas) {

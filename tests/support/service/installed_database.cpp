@@ -45,7 +45,7 @@ installed_database::installed_database()
       url_(checked(app::database_url::parse(values_.database_url))) {
     const auto silent = [](std::string_view) {};
     const auto administrator = checked(app::database_url::parse(database_.admin_conninfo()));
-    if (auto done = app::bootstrap_database(values_, administrator, database_.name(), silent); !done) {
+    if (auto done = app::bootstrap_database(values_, administrator, database_.name(), false, silent); !done) {
         throw std::runtime_error(done.error().describe());
     }
     (void)checked(app::migrate_database(values_, false, silent));

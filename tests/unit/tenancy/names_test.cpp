@@ -26,7 +26,7 @@ TEST(role_names, take_a_plain_prefix_only) {
     for (const auto* good : {"insula", "a", "it4f1c09ab", "my_app_2"}) {
         EXPECT_TRUE(role_names::make(good)) << good;
     }
-    for (const auto* bad : {"", "Insula", "2insula", "_x", "in-sula", "a\"b", "a b", "a;drop role x", "insula\n",
+    for (const auto* bad : {"", "Insula", "2insula", "_x", "in-sula", "a\"b", "a b", "a;drop role x", "insula\n", "x_schema",
                             "a234567890123456789012345678901234"}) {
         EXPECT_FALSE(role_names::make(bad)) << bad;
     }
