@@ -1,11 +1,13 @@
-// What a tenant-scoped unit of work costs, on a private PostgreSQL of its own (as `insula dev` runs it):
+// What a tenant-scoped unit of work costs, on a private PostgreSQL of its own (as `insula dev` runs
+// it):
 //
 //   ninja -C build/bench tenant_bench && build/bench/bench/tenant_bench --benchmark_repetitions=5
 //       --benchmark_enable_random_interleaving=true
 //
-// Same row, same prepared read, one connection; `depth` requests are in flight at once. `backend_us` is CPU time
-// (utime + stime) of the PostgreSQL backend per read; `trips` are Syncs per read. Set beside no tenancy at all and beside
-// what others do: SET LOCAL in a transaction of several round trips.
+// Same row, same prepared read, one connection; `depth` requests are in flight at once.
+// `backend_us` is CPU time (utime + stime) of the PostgreSQL backend per read; `trips` are Syncs
+// per read. Set beside no tenancy at all and beside what others do: SET LOCAL in a transaction of
+// several round trips.
 
 #include "insula/app/database_setup.hpp"
 #include "insula/app/embedded_postgres.hpp"
@@ -16,8 +18,9 @@
 #include "insula/runtime/event.hpp"
 #include "insula/tenancy/scope.hpp"
 
-#include <benchmark/benchmark.h>
 #include <boost/asio/co_spawn.hpp>
+
+#include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <libpq-fe.h>
 #include <stdlib.h>
@@ -37,10 +40,12 @@ namespace insula {
 namespace {
 
 constexpr int tenants_max = 200;
-constexpr pg::statement read_project{"bench.read", "select id, name, description, version, created_at, updated_at"
-                                                   " from {t}.projects where id = $1"};
-constexpr pg::statement read_plain{"bench.plain", "select id, name, description, version, created_at, updated_at"
-                                                  " from bench.projects where id = $1"};
+constexpr pg::statement read_project{"bench.read",
+                                     "select id, name, description, version, created_at, updated_at"
+                                     " from {t}.projects where id = $1"};
+constexpr pg::statement read_plain{"bench.plain",
+                                   "select id, name, description, version, created_at, updated_at"
+                                   " from bench.projects where id = $1"};
 
 template <class T, class E>
 T must(boost::system::result<T, E> answer) {
@@ -73,7 +78,8 @@ void run_sql(PGconn* on, const std::string& sql) {
 
 /// CPU microseconds of all backends of a login.
 double backend_cpu_us(PGconn* admin, const std::string& login) {
-    PGresult* pids = PQexec(admin, ("select pid from pg_stat_activity where usename = '" + login + "'").c_str());
+    PGresult* pids =
+        PQexec(admin, ("select pid from pg_stat_activity where usename = '" + login + "'").c_str());
     double total = 0;
     for (int i = 0; i < PQntuples(pids); ++i) {
         std::ifstream stat(std::string("/proc/") + PQgetvalue(pids, i, 0) + "/stat");
@@ -103,7 +109,9 @@ public:
     const tenancy::cells& cells() { return *cells_; }
     PGconn* admin() { return admin_.get(); }
     const tenancy::tenant_entry& tenant(int n) { return *tenants_.at(static_cast<std::size_t>(n)); }
-    std::shared_ptr<const tenancy::tenant_entry> tenant_ptr(int n) { return tenants_.at(static_cast<std::size_t>(n)); }
+    std::shared_ptr<const tenancy::tenant_entry> tenant_ptr(int n) {
+        return tenants_.at(static_cast<std::size_t>(n));
+    }
     project_id project() const { return project_; }
 
 private:
@@ -139,7 +147,8 @@ world::world() {
     std::array<std::uint8_t, 32> key{};
     random_bytes(key);
     values.key_encryption_key = base64_encode(key);
-    values.database_url = fmt::format("host='{}' port=5432 dbname=insula", server_->socket_folder().string());
+    values.database_url =
+        fmt::format("host='{}' port=5432 dbname=insula", server_->socket_folder().string());
     const auto administrator = must(app::database_url::parse(server_->admin_conninfo()));
     must(app::bootstrap_database(values, administrator, "insula", false, [](std::string_view) {}));
     (void)must(app::migrate_database(values, false, [](std::string_view) {}));
@@ -152,9 +161,11 @@ world::world() {
     const auto choice = must(runtime::choose_backend("auto"));
     loop_ = must(runtime::make_loop({.kind = choice.kind}));
     cell_ = std::make_unique<pg::pool>(
-        *loop_, pg::pool_options{.name = "cell", .conninfo = url.conninfo(roles.cell(0), secret)}, budget_, metrics_);
+        *loop_, pg::pool_options{.name = "cell", .conninfo = url.conninfo(roles.cell(0), secret)},
+        budget_, metrics_);
     app_ = std::make_unique<pg::pool>(
-        *loop_, pg::pool_options{.name = "app", .conninfo = url.conninfo(roles.app(), secret)}, budget_, metrics_);
+        *loop_, pg::pool_options{.name = "app", .conninfo = url.conninfo(roles.app(), secret)},
+        budget_, metrics_);
     cells_ = std::make_unique<tenancy::cells>(std::vector<pg::pool*>{cell_.get()});
     thread_ = std::thread([this] { loop_->run(); });
 }
@@ -171,20 +182,26 @@ world::~world() {
 
 void world::make_tenants() {
     const auto row = fmt::format("('{}', 'Measured', 'a row')", project_.str());
-    run_sql(admin_.get(), "create schema bench; create table bench.projects (id uuid primary key, name text not null,"
-                          " description text, version integer not null default 1, created_at timestamptz not null"
-                          " default now(), updated_at timestamptz not null default now());"
-                          "grant usage on schema bench to insula_app; grant select on bench.projects to insula_app;"
-                          "insert into bench.projects values " + row);
+    run_sql(
+        admin_.get(),
+        "create schema bench; create table bench.projects (id uuid primary key, name text not null,"
+        " description text, version integer not null default 1, created_at timestamptz not null"
+        " default now(), updated_at timestamptz not null default now());"
+        "grant usage on schema bench to insula_app; grant select on bench.projects to insula_app;"
+        "insert into bench.projects values " +
+            row);
     for (int i = 0; i < tenants_max; ++i) {
         const auto id = tenant_id::make();
         const auto slug = "tenant" + std::to_string(i);
-        run_sql(admin_.get(),
-                fmt::format("insert into control.tenant (id, slug, name, cell) values ('{0}', '{1}', '{1}', 0);"
-                            "select provision.create_tenant('{0}', 0);"
-                            "insert into {2}.projects (id, name, description) values {3}",
-                            id.str(), slug, tenancy::tenant_name(id), row));
-        tenants_.push_back(std::make_shared<const tenancy::tenant_entry>(tenancy::tenant_entry{id, 0, slug}));
+        run_sql(
+            admin_.get(),
+            fmt::format(
+                "insert into control.tenant (id, slug, name, cell) values ('{0}', '{1}', '{1}', 0);"
+                "select provision.create_tenant('{0}', 0);"
+                "insert into {2}.projects (id, name, description) values {3}",
+                id.str(), slug, tenancy::tenant_name(id), row));
+        tenants_.push_back(
+            std::make_shared<const tenancy::tenant_entry>(tenancy::tenant_entry{id, 0, slug}));
     }
     run_sql(admin_.get(), "analyze");
 }
@@ -200,7 +217,8 @@ runtime::awaitable<void> without_tenancy(world& w, int) {
     pg::unit work;
     work.add(read_plain, w.project());
     const auto answer = co_await w.app().run(std::move(work), soon());
-    benchmark::DoNotOptimize(must(answer ? result<int>(answer->front().size()) : result<int>(errc::internal)));
+    benchmark::DoNotOptimize(
+        must(answer ? result<int>(answer->front().size()) : result<int>(errc::internal)));
 }
 
 runtime::awaitable<void> through_the_scope(world& w, int n) {
@@ -210,10 +228,12 @@ runtime::awaitable<void> through_the_scope(world& w, int n) {
     auto work = scope.read();
     work.add(read_project, w.project());
     const auto answer = co_await scope.run(std::move(work));
-    benchmark::DoNotOptimize(must(answer ? result<int>(answer->front().size()) : result<int>(errc::internal)));
+    benchmark::DoNotOptimize(
+        must(answer ? result<int>(answer->front().size()) : result<int>(errc::internal)));
 }
 
-/// BEGIN; SET LOCAL …; the read; COMMIT, one after the other (BEGIN travels with SET LOCAL: three round trips).
+/// BEGIN; SET LOCAL …; the read; COMMIT, one after the other (BEGIN travels with SET LOCAL: three
+/// round trips).
 runtime::awaitable<void> set_local_in_a_transaction(world& w, int n) {
     auto lease = must(co_await w.cell().acquire(soon()));
     (void)co_await lease.begin();
@@ -279,14 +299,18 @@ void measure(benchmark::State& state, way how, bool tenancy, int depth, int tena
     }
     state.SetItemsProcessed(reads);
     state.counters["us_per_read"] =
-        benchmark::Counter(static_cast<double>(reads) / 1e6, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
-    state.counters["backend_us"] = (backend_cpu_us(w.admin(), login) - cpu_before) / static_cast<double>(reads);
-    state.counters["trips"] = static_cast<double>(trips() - trips_before) / static_cast<double>(reads);
+        benchmark::Counter(static_cast<double>(reads) / 1e6,
+                           benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+    state.counters["backend_us"] =
+        (backend_cpu_us(w.admin(), login) - cpu_before) / static_cast<double>(reads);
+    state.counters["trips"] =
+        static_cast<double>(trips() - trips_before) / static_cast<double>(reads);
 }
 
 void add(const std::string& name, way how, bool tenancy, int depth, int tenants) {
-    benchmark::RegisterBenchmark(fmt::format("{}/depth:{}/tenants:{}", name, depth, tenants).c_str(), measure, how,
-                                 tenancy, depth, tenants)
+    benchmark::RegisterBenchmark(
+        fmt::format("{}/depth:{}/tenants:{}", name, depth, tenants).c_str(), measure, how, tenancy,
+        depth, tenants)
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
 }

@@ -50,7 +50,8 @@ result<> merge_slug(const http::request& r, std::optional<std::string>& slug) {
     }
     const auto header = *r.header("X-Tenant-Slug");
     if (count > 1 || (slug && *slug != header)) {
-        return error::validation("/tenant_slug", "mismatch", "tenant_slug and the X-Tenant-Slug header differ");
+        return error::validation("/tenant_slug", "mismatch",
+                                 "tenant_slug and the X-Tenant-Slug header differ");
     }
     if (!valid_utf8(header)) {
         return error::validation("header/X-Tenant-Slug", "invalid_utf8", "must be a slug");
@@ -84,7 +85,8 @@ answer verify_email(anonymous_context& c) {
     if (!form) {
         co_return form.error();
     }
-    if (auto done = co_await identity::verify_email(c.app.identity, form->token, c.caller()); !done) {
+    if (auto done = co_await identity::verify_email(c.app.identity, form->token, c.caller());
+        !done) {
         co_return done.error();
     }
     co_return http::response::json(200, R"({"verified":true})");
@@ -98,7 +100,8 @@ answer resend_verification(anonymous_context& c) {
     if (auto rate = within_rate(c.app, "resend", "account " + form->email.canonical()); !rate) {
         co_return rate.error();
     }
-    if (auto done = co_await identity::resend_verification(c.app.identity, form->email, c.caller()); !done) {
+    if (auto done = co_await identity::resend_verification(c.app.identity, form->email, c.caller());
+        !done) {
         co_return done.error();
     }
     co_return http::response(202, {}, {});

@@ -23,13 +23,13 @@ std::optional<list_position> parse_position(std::string_view text) {
 
 }  // namespace
 
-cursor_codec::cursor_codec(const identity::secret_keys& keys, std::string_view list, tenant_id tenant,
-                           std::string_view filters)
+cursor_codec::cursor_codec(const identity::secret_keys& keys, std::string_view list,
+                           tenant_id tenant, std::string_view filters)
     : keys_(keys), about_(std::string(list) + "\n" + tenant.str() + "\n" + std::string(filters)) {}
 
 std::string cursor_codec::write(const list_position& last) const {
-    return keys_.seal_cursor(std::to_string(last.created_at.time_since_epoch().count()) + " " + last.id.str(),
-                             about_);
+    return keys_.seal_cursor(
+        std::to_string(last.created_at.time_since_epoch().count()) + " " + last.id.str(), about_);
 }
 
 result<std::optional<list_position>> cursor_codec::read(const http::request& r) const {
@@ -44,8 +44,9 @@ result<std::optional<list_position>> cursor_codec::read(const http::request& r) 
             }
         }
     }
-    return error(errc::invalid_cursor,
-                 "The cursor is not one of this list: begin again without it, with the same filters.");
+    return error(
+        errc::invalid_cursor,
+        "The cursor is not one of this list: begin again without it, with the same filters.");
 }
 
 }  // namespace insula::api

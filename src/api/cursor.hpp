@@ -11,15 +11,15 @@
 
 namespace insula::api {
 
-/// The last row a page showed. Lists are ordered by (created_at, id), newest first, so equal times neither skip
-/// nor repeat a row.
+/// The last row a page showed. Lists are ordered by (created_at, id), newest first, so equal times
+/// neither skip nor repeat a row.
 struct list_position {
     timestamp created_at;
     uuid id;
 };
 
-/// Cursors of one list of one tenant: sealed, so that a cursor from elsewhere or a changed one is refused
-/// (invalid_cursor) and tells nothing. `filters` is what else the list was narrowed by.
+/// Cursors of one list of one tenant: sealed, so that a cursor from elsewhere or a changed one is
+/// refused (invalid_cursor) and tells nothing. `filters` is what else the list was narrowed by.
 class cursor_codec {
 public:
     cursor_codec(const identity::secret_keys& keys, std::string_view list, tenant_id tenant,

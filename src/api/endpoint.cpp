@@ -18,7 +18,8 @@ identity::caller anonymous_context::caller() const {
     if (!valid_utf8(agent)) {
         agent.clear();  // a text column takes nothing else
     }
-    return {std::string(request.client), std::string(request.request_id), std::move(agent), request.deadline};
+    return {std::string(request.client), std::string(request.request_id), std::move(agent),
+            request.deadline};
 }
 
 namespace detail {
@@ -46,7 +47,8 @@ answer call_member(services& with, http::request& r, answer (*handler)(member_co
     }
     if (!with.cells.has(user->tenant->cell)) {
         co_return error(errc::overloaded, "The tenant is served by other processes; try again.",
-                        "cell " + std::to_string(user->tenant->cell) + " is beyond this process's INSULA_CELLS");
+                        "cell " + std::to_string(user->tenant->cell) +
+                            " is beyond this process's INSULA_CELLS");
     }
     tenancy::tenant_scope scope(with.cells, user->tenant, user->who, std::string(r.client),
                                 std::string(r.request_id), r.deadline);

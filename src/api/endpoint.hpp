@@ -1,7 +1,7 @@
 #pragma once
-// What a row of the route table can hold. An endpoint is made by a factory that is named after its policy and
-// takes a handler of that policy's context, so a handler cannot be routed with less than it asks for, and a
-// row without a policy does not compile.
+// What a row of the route table can hold. An endpoint is made by a factory that is named after its
+// policy and takes a handler of that policy's context, so a handler cannot be routed with less than
+// it asks for, and a row without a policy does not compile.
 
 #include "insula/api/service.hpp"
 #include "insula/core/json.hpp"
@@ -71,18 +71,22 @@ answer call_member(services& with, http::request& r, answer (*handler)(member_co
 
 template <answer (*Handler)(anonymous_context&)>
 consteval endpoint anonymous(operation about) {
-    return {http::policy::anonymous,
-            [](services& with, http::request& r) { return detail::call_anonymous(with, r, Handler); }, about};
+    return {
+        http::policy::anonymous,
+        [](services& with, http::request& r) { return detail::call_anonymous(with, r, Handler); },
+        about};
 }
 template <answer (*Handler)(user_context&)>
 consteval endpoint user(operation about) {
-    return {http::policy::user, [](services& with, http::request& r) { return detail::call_user(with, r, Handler); },
+    return {http::policy::user,
+            [](services& with, http::request& r) { return detail::call_user(with, r, Handler); },
             about};
 }
 template <answer (*Handler)(member_context&)>
 consteval endpoint member(operation about) {
     return {http::policy::member,
-            [](services& with, http::request& r) { return detail::call_member(with, r, Handler); }, about};
+            [](services& with, http::request& r) { return detail::call_member(with, r, Handler); },
+            about};
 }
 
 /// The body as T: malformed_json (400), or validation_failed (422) with every wrong field.

@@ -65,7 +65,8 @@ std::optional<std::int32_t> version_of(std::string_view opaque) {
     std::int32_t version = 0;
     const auto* end = opaque.data() + opaque.size();
     const auto [at, failed] = std::from_chars(opaque.data() + 1, end, version);
-    return failed == std::errc() && at == end && version > 0 ? std::optional(version) : std::nullopt;
+    return failed == std::errc() && at == end && version > 0 ? std::optional(version)
+                                                             : std::nullopt;
 }
 
 /// All fields of that name as one list (RFC 9110 section 5.3).
@@ -76,7 +77,8 @@ std::optional<std::string> joined(const http::request& r, std::string_view name)
     std::string all;
     for (const auto& field : r.fields) {
         if (field.name.size() == name.size() &&
-            std::ranges::equal(field.name, name, [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
+            std::ranges::equal(field.name, name,
+                               [](char a, char b) { return (a | 0x20) == (b | 0x20); })) {
             all += all.empty() ? "" : ", ";
             all += field.value;
         }
@@ -100,7 +102,8 @@ result<std::optional<if_match>> read_if_match(const http::request& r) {
     }
     const auto tags = parse_tags(*text);
     if (!tags) {
-        return error(errc::malformed_request, "If-Match must be * or a list of entity tags, such as \"v1\".");
+        return error(errc::malformed_request,
+                     "If-Match must be * or a list of entity tags, such as \"v1\".");
     }
     if_match condition;
     for (const auto& tag : *tags) {
@@ -120,8 +123,9 @@ bool not_modified(const http::request& r, std::int32_t version) {
         return true;
     }
     const auto tags = parse_tags(*text);
-    return tags && std::ranges::any_of(
-                       *tags, [&](const entity_tag& tag) { return version_of(tag.opaque) == version; });
+    return tags && std::ranges::any_of(*tags, [&](const entity_tag& tag) {
+               return version_of(tag.opaque) == version;
+           });
 }
 
 }  // namespace insula::api

@@ -1,7 +1,7 @@
-#include "insula/api/service.hpp"
 #include "routes.hpp"
 #include "schemas.hpp"
 
+#include "insula/api/service.hpp"
 #include "insula/http/problem.hpp"
 
 #include <algorithm>
@@ -24,23 +24,26 @@ object json_content(object schema_of_body) {
 
 object problem_response(std::string_view description) {
     return {{"description", boost::json::string(description)},
-            {"content", object{{"application/problem+json",
-                                object{{"schema", object{{"$ref", "#/components/schemas/Problem"}}}}}}}};
+            {"content",
+             object{{"application/problem+json",
+                     object{{"schema", object{{"$ref", "#/components/schemas/Problem"}}}}}}}};
 }
 
 /// Errors that every route of a kind may answer; the table adds its own.
 std::vector<errc> all_errors(const http::route_row<endpoint>& row) {
     std::vector<errc> codes(row.endpoint.about.errors.begin(), row.endpoint.about.errors.end());
-    codes.insert(codes.end(), {errc::malformed_request, errc::rate_limited, errc::internal, errc::overloaded});
+    codes.insert(codes.end(),
+                 {errc::malformed_request, errc::rate_limited, errc::internal, errc::overloaded});
     if (row.options.body != http::body_rule::none) {
-        codes.insert(codes.end(), {errc::malformed_json, errc::validation_failed, errc::payload_too_large,
-                                   errc::unsupported_media_type});
+        codes.insert(codes.end(), {errc::malformed_json, errc::validation_failed,
+                                   errc::payload_too_large, errc::unsupported_media_type});
     }
     if (!row.endpoint.about.query.empty()) {
         codes.push_back(errc::validation_failed);
     }
     if (row.policy != http::policy::anonymous) {
-        codes.insert(codes.end(), {errc::unauthenticated, errc::invalid_token, errc::tenant_mismatch});
+        codes.insert(codes.end(),
+                     {errc::unauthenticated, errc::invalid_token, errc::tenant_mismatch});
     }
     if (row.policy > http::policy::user) {
         codes.insert(codes.end(), {errc::forbidden, errc::tenant_not_ready, errc::tenant_suspended,
@@ -117,7 +120,8 @@ object describe(const http::route_row<endpoint>& row) {
         one["requestBody"] = object{{"required", row.options.body == http::body_rule::json},
                                     {"content", json_content(about.request())}};
     }
-    one["security"] = row.policy == http::policy::anonymous ? array{} : array{object{{"bearer", array{}}}};
+    one["security"] =
+        row.policy == http::policy::anonymous ? array{} : array{object{{"bearer", array{}}}};
     return one;
 }
 
@@ -126,7 +130,8 @@ object describe(const http::route_row<endpoint>& row) {
 std::string openapi_json(const services& with) {
     object paths;
     for (const auto& row : routes.rows()) {
-        if (row.endpoint.about.tag == "pages" || (!with.projects && row.endpoint.about.tag == "projects")) {
+        if (row.endpoint.about.tag == "pages" ||
+            (!with.projects && row.endpoint.about.tag == "projects")) {
             continue;
         }
         auto& path = paths[row.pattern];
@@ -142,8 +147,9 @@ std::string openapi_json(const services& with) {
         {"paths", std::move(paths)},
         {"components",
          object{{"schemas", object{{"Problem", schema::problem()}}},
-                {"securitySchemes",
-                 object{{"bearer", object{{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", "JWT"}}}}}}}};
+                {"securitySchemes", object{{"bearer", object{{"type", "http"},
+                                                             {"scheme", "bearer"},
+                                                             {"bearerFormat", "JWT"}}}}}}}};
     return boost::json::serialize(document);
 }
 

@@ -7,8 +7,8 @@ namespace {
 
 constexpr std::string_view html = "text/html; charset=utf-8";
 
-// `insula dev` stands in for the front end: the page posts the token of its own address, so that opening the link
-// of a mail (or a mail scanner's GET) changes nothing by itself.
+// `insula dev` stands in for the front end: the page posts the token of its own address, so that
+// opening the link of a mail (or a mail scanner's GET) changes nothing by itself.
 constexpr std::string_view verify_page = R"(<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Verify your e-mail address</title>
 <meta name="viewport" content="width=device-width"></head>
@@ -51,7 +51,8 @@ answer readyz(anonymous_context& c) {
 }
 
 answer metrics_text(anonymous_context& c) {
-    co_return http::response(200, "text/plain; version=0.0.4; charset=utf-8", c.app.metrics.serialize());
+    co_return http::response(200, "text/plain; version=0.0.4; charset=utf-8",
+                             c.app.metrics.serialize());
 }
 
 answer openapi(anonymous_context& c) {
@@ -64,7 +65,8 @@ answer jwks(anonymous_context& c) {
 }
 
 answer openid_configuration(anonymous_context& c) {
-    co_return http::response::json(200, token::openid_configuration_json(c.app.public_url, c.app.tokens.keys()))
+    co_return http::response::json(
+        200, token::openid_configuration_json(c.app.public_url, c.app.tokens.keys()))
         .cache_control("public, max-age=300");
 }
 
@@ -73,8 +75,9 @@ answer verify_email_page(anonymous_context& c) {
         co_return error(errc::not_found, "There is nothing here.");
     }
     co_return http::response::fixed(200, html, verify_page)
-        .content_security_policy("default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; "
-                                 "script-src 'unsafe-inline'; frame-ancestors 'none'");
+        .content_security_policy(
+            "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; "
+            "script-src 'unsafe-inline'; frame-ancestors 'none'");
 }
 
 }  // namespace insula::api

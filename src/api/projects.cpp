@@ -29,21 +29,27 @@ constexpr pg::statement first_page{"projects.first_page",
                                    "select " PROJECT_COLUMNS
                                    " from {t}.projects order by created_at desc, id desc limit $1"};
 constexpr pg::statement next_page{"projects.next_page",
-                                  "select " PROJECT_COLUMNS " from {t}.projects where (created_at, id) < ($2, $3)"
+                                  "select " PROJECT_COLUMNS
+                                  " from {t}.projects where (created_at, id) < ($2, $3)"
                                   " order by created_at desc, id desc limit $1"};
 constexpr pg::statement read_one{"projects.read",
                                  "select " PROJECT_COLUMNS " from {t}.projects where id = $1"};
 constexpr pg::statement exists{"projects.exists", "select 1 from {t}.projects where id = $1"};
-// The change and its audit row are one statement: the select list runs once for each row that was changed.
+// The change and its audit row are one statement: the select list runs once for each row that was
+// changed.
 constexpr pg::statement create{"projects.create",
                                "with changed as (insert into {t}.projects (id, name, description)"
-                               " values ($7, $8, $9) returning " PROJECT_COLUMNS ")"
-                               " select " PROJECT_COLUMNS ", " PROJECT_AUDIT("project.create") " from changed"};
+                               " values ($7, $8, $9) returning " PROJECT_COLUMNS
+                               ")"
+                               " select " PROJECT_COLUMNS
+                               ", " PROJECT_AUDIT("project.create") " from changed"};
 constexpr pg::statement update{
     "projects.update",
     "with changed as (update {t}.projects set name = coalesce($8, name),"
-    " description = case when $9 then $10 else description end, version = version + 1, updated_at = now()"
-    " where id = $7 and ($11::integer[] is null or version = any ($11)) returning " PROJECT_COLUMNS ")"
+    " description = case when $9 then $10 else description end, version = version + 1, updated_at "
+    "= now()"
+    " where id = $7 and ($11::integer[] is null or version = any ($11)) returning " PROJECT_COLUMNS
+    ")"
     " select " PROJECT_COLUMNS ", " PROJECT_AUDIT("project.update") " from changed"};
 constexpr pg::statement remove{
     "projects.delete",
@@ -53,10 +59,11 @@ constexpr pg::statement remove{
 
 /// Adds a statement whose first six parameters are its audit row's.
 template <class... Params>
-void add_audited(tenancy::tenant_unit& work, const tenancy::tenant_scope& scope, const pg::statement& what,
-                 const std::optional<std::string>& changes, const Params&... params) {
-    work.add(what, audit_id::make(), scope.user(), scope.operator_user(), scope.client(), scope.request_id(),
-             changes, params...);
+void add_audited(tenancy::tenant_unit& work, const tenancy::tenant_scope& scope,
+                 const pg::statement& what, const std::optional<std::string>& changes,
+                 const Params&... params) {
+    work.add(what, audit_id::make(), scope.user(), scope.operator_user(), scope.client(),
+             scope.request_id(), changes, params...);
 }
 
 void write_project(json_writer& out, const pg::row& row) {
@@ -73,7 +80,8 @@ http::response answer_project(unsigned status, const pg::row& row) {
     std::string text;
     json_writer out(text);
     write_project(out, row);
-    return http::response::json(status, std::move(text)).set("ETag", etag(row.get<std::int32_t>(3)));
+    return http::response::json(status, std::move(text))
+        .set("ETag", etag(row.get<std::int32_t>(3)));
 }
 
 error not_found() {
@@ -108,8 +116,9 @@ std::optional<std::vector<std::int32_t>> versions_of(const std::optional<if_matc
 
 /// Nothing was changed: because it is not there, or because it has another version.
 error why_unchanged(const pg::result_set& there) {
-    return there.empty() ? not_found()
-                         : error(errc::precondition_failed, "The project has changed since; read it again.");
+    return there.empty()
+               ? not_found()
+               : error(errc::precondition_failed, "The project has changed since; read it again.");
 }
 
 }  // namespace
@@ -128,7 +137,8 @@ answer list_projects(member_context& c) {
         co_return after.error();
     }
     auto work = c.scope.read();
-    const auto rows_max = static_cast<std::int64_t>(*limit + 1);  // one more tells whether there is a next page
+    const auto rows_max =
+        static_cast<std::int64_t>(*limit + 1);  // one more tells whether there is a next page
     if (*after) {
         work.add(next_page, rows_max, (*after)->created_at, (*after)->id);
     } else {
@@ -163,8 +173,8 @@ answer create_project(member_context& c) {
         co_return form.error();
     }
     auto work = c.scope.write();
-    add_audited(work, c.scope, create, describe_change(form->name, form->description), project_id::make(),
-                form->name, form->description.as_optional());
+    add_audited(work, c.scope, create, describe_change(form->name, form->description),
+                project_id::make(), form->name, form->description.as_optional());
     const auto answered = co_await c.scope.run(std::move(work));
     if (!answered) {
         co_return explain(answered.error());
@@ -206,15 +216,17 @@ answer change_project(member_context& c) {
         co_return condition.error();
     }
     if (!patch->name && patch->description.absent()) {
-        co_return error::validation("", "empty_change", "give at least one member to change: name, description");
+        co_return error::validation("", "empty_change",
+                                    "give at least one member to change: name, description");
     }
     const auto id = project_id::parse(c.request.params[0]);
     if (!id) {
         co_return not_found();
     }
     auto work = c.scope.write();
-    add_audited(work, c.scope, update, describe_change(patch->name, patch->description), *id, patch->name,
-                !patch->description.absent(), patch->description.as_optional(), versions_of(*condition));
+    add_audited(work, c.scope, update, describe_change(patch->name, patch->description), *id,
+                patch->name, !patch->description.absent(), patch->description.as_optional(),
+                versions_of(*condition));
     work.add(exists, *id);
     const auto answered = co_await c.scope.run(std::move(work));
     if (!answered) {

@@ -53,8 +53,8 @@ std::string to_json(const identity::registration_status& status) {
 
 bool looks_like_registration_id(std::string_view text) {
     return text.size() == registration_id_size && std::ranges::all_of(text, [](char c) {
-               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                      c == '_';
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_';
            });
 }
 
@@ -72,7 +72,9 @@ answer register_tenant(anonymous_context& c) {
     const auto url = status_url(made->registration_id.view());
     std::string text;
     json_writer out(text);
-    out.begin_object().member("registration_id", made->registration_id.view()).member("status_url", url);
+    out.begin_object()
+        .member("registration_id", made->registration_id.view())
+        .member("status_url", url);
     out.key("user")
         .begin_object()
         .member("id", made->user)
@@ -107,7 +109,8 @@ answer read_registration(anonymous_context& c) {
     if (!looks_like_registration_id(id)) {
         co_return error(errc::not_found, "There is no registration with this id.");
     }
-    const auto status = co_await identity::read_registration(c.app.identity, id, wait_until, c.request.deadline);
+    const auto status =
+        co_await identity::read_registration(c.app.identity, id, wait_until, c.request.deadline);
     if (!status) {
         co_return status.error();
     }
@@ -120,20 +123,23 @@ boost::json::object registration_form() {
     return schema_of<identity::registration_form>();
 }
 boost::json::object registered() {
-    return of({{"registration_id", text()},
-               {"status_url", text()},
-               {"user", of({{"id", uuid()}, {"email", text()}, {"full_name", text()}, {"created_at", time()}})},
-               {"tenant", of({{"id", uuid()},
-                              {"slug", text()},
-                              {"name", text()},
-                              {"status", one_of({"provisioning"})}})}});
+    return of(
+        {{"registration_id", text()},
+         {"status_url", text()},
+         {"user",
+          of({{"id", uuid()}, {"email", text()}, {"full_name", text()}, {"created_at", time()}})},
+         {"tenant", of({{"id", uuid()},
+                        {"slug", text()},
+                        {"name", text()},
+                        {"status", one_of({"provisioning"})}})}});
 }
 boost::json::object registration() {
     return of({{"status", one_of({"provisioning", "ready", "failed"})},
                {"tenant", of({{"id", uuid()}, {"slug", text()}, {"name", text()}})},
-               {"steps", array_of(of({{"name", text()},
-                                      {"status", one_of({"pending", "running", "done", "failed", "undone"})},
-                                      {"attempts", integer()}}))},
+               {"steps",
+                array_of(of({{"name", text()},
+                             {"status", one_of({"pending", "running", "done", "failed", "undone"})},
+                             {"attempts", integer()}}))},
                {"error", nullable(of({{"code", text()}, {"detail", text()}}))}});
 }
 

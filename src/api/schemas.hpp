@@ -1,5 +1,6 @@
 #pragma once
-// OpenAPI schemas of what the API answers. Requests' schemas come from the structs that decode them.
+// OpenAPI schemas of what the API answers. Requests' schemas come from the structs that decode
+// them.
 
 #include <boost/json/object.hpp>
 

@@ -21,7 +21,8 @@ public:
         return http::routed_service<Routes>::match(m, path);
     }
 
-    runtime::awaitable<result<http::response>> serve(http::request& r, const http::route_info& route) override {
+    runtime::awaitable<result<http::response>> serve(http::request& r,
+                                                     const http::route_info& route) override {
         return http::routed_service<Routes>::endpoint(route).call(with_, r);
     }
 
@@ -44,9 +45,9 @@ std::vector<http::rate_class> rate_classes(double scale) {
     constexpr double minute = 60;
     constexpr double hour = 3600;
     std::vector<http::rate_class> classes{
-        {"login", 5 / minute, 5},   {"refresh", 10 / minute, 10}, {"register", 3 / hour, 3},
-        {"verify", 5 / minute, 5},  {"resend", 3 / hour, 3},      {"accept", 5 / hour, 5},
-        {"anonymous", 10, 20},      {"session", 50, 100},
+        {"login", 5 / minute, 5},  {"refresh", 10 / minute, 10}, {"register", 3 / hour, 3},
+        {"verify", 5 / minute, 5}, {"resend", 3 / hour, 3},      {"accept", 5 / hour, 5},
+        {"anonymous", 10, 20},     {"session", 50, 100},
     };
     for (auto& one : classes) {
         one.per_second *= scale;

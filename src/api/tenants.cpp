@@ -7,8 +7,8 @@
 namespace insula::api {
 
 answer read_tenant(user_context& c) {
-    const auto tenant = co_await identity::read_tenant(c.app.identity, c.who.subject, c.request.params[0],
-                                                       c.request.deadline);
+    const auto tenant = co_await identity::read_tenant(c.app.identity, c.who.subject,
+                                                       c.request.params[0], c.request.deadline);
     if (!tenant) {
         co_return tenant.error();
     }
@@ -31,12 +31,13 @@ answer read_tenant(user_context& c) {
 namespace schema {
 
 boost::json::object tenant() {
-    return of({{"id", uuid()},
-               {"slug", text()},
-               {"name", text()},
-               {"status", one_of({"provisioning", "ready", "suspended", "pending_deletion", "deleting"})},
-               {"role", one_of({"owner", "admin", "member"})},
-               {"created_at", time()}});
+    return of(
+        {{"id", uuid()},
+         {"slug", text()},
+         {"name", text()},
+         {"status", one_of({"provisioning", "ready", "suspended", "pending_deletion", "deleting"})},
+         {"role", one_of({"owner", "admin", "member"})},
+         {"created_at", time()}});
 }
 
 }  // namespace schema

@@ -1,8 +1,8 @@
+#include "insula/identity/users.hpp"
+
 #include "etag.hpp"
 #include "handlers.hpp"
 #include "schemas.hpp"
-
-#include "insula/identity/users.hpp"
 
 namespace insula::api {
 namespace {
@@ -29,7 +29,8 @@ http::response answer_user(const identity::user& user) {
 }  // namespace
 
 answer read_me(user_context& c) {
-    const auto user = co_await identity::read_user(c.app.identity, c.who.subject, c.request.deadline);
+    const auto user =
+        co_await identity::read_user(c.app.identity, c.who.subject, c.request.deadline);
     if (!user) {
         co_return user.error();
     }
@@ -49,11 +50,13 @@ answer change_me(user_context& c) {
         co_return condition.error();
     }
     if (!patch->full_name) {
-        co_return error::validation("", "empty_change", "give at least one member to change: full_name");
+        co_return error::validation("", "empty_change",
+                                    "give at least one member to change: full_name");
     }
     const auto changed = co_await identity::rename_user(
         c.app.identity, c.who, *patch->full_name,
-        *condition && !(*condition)->any ? std::optional((*condition)->versions) : std::nullopt, c.caller());
+        *condition && !(*condition)->any ? std::optional((*condition)->versions) : std::nullopt,
+        c.caller());
     if (!changed) {
         co_return changed.error();
     }

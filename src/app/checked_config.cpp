@@ -28,7 +28,8 @@ bool parse_rate(std::string_view text, http::rate_class& into) {
     }
     text.remove_prefix(1);
     double seconds = 0;
-    for (const auto& [unit, length] : {std::pair<std::string_view, double>{"min", 60}, {"s", 1}, {"h", 3600}}) {
+    for (const auto& [unit, length] :
+         {std::pair<std::string_view, double>{"min", 60}, {"s", 1}, {"h", 3600}}) {
         if (text.starts_with(unit)) {
             seconds = length;
             text.remove_prefix(unit.size());
@@ -65,7 +66,8 @@ result<std::vector<http::rate_class>> rates_of(const config& values) {
             return wrong("[rate_limit] has no class " + name + "; there are: " + known + ".");
         }
         if (!parse_rate(text, *found)) {
-            return wrong("[rate_limit] " + name + " must be like \"5/min\", \"3/h\" or \"10/s burst 20\".");
+            return wrong("[rate_limit] " + name +
+                         " must be like \"5/min\", \"3/h\" or \"10/s burst 20\".");
         }
     }
     return classes;
@@ -75,8 +77,10 @@ result<std::vector<http::rate_class>> rates_of(const config& values) {
 
 result<checked_config> checked_config::make(config values) {
     if (values.database_url.empty()) {
-        return wrong("INSULA_DATABASE_URL is not set: give a PostgreSQL URI, such as postgresql://db.example/insula "
-                     "(or run insula dev, which needs no database).");
+        return wrong(
+            "INSULA_DATABASE_URL is not set: give a PostgreSQL URI, such as "
+            "postgresql://db.example/insula "
+            "(or run insula dev, which needs no database).");
     }
     auto key = values.key();
     if (!key) {
@@ -100,15 +104,16 @@ result<checked_config> checked_config::make(config values) {
     }
     auto sender = mail::mailbox::parse(values.mail_from);
     if (!sender) {
-        return wrong("mail_from " + sender.error().detail + "; write it as Insula <no-reply@example.org>.");
+        return wrong("mail_from " + sender.error().detail +
+                     "; write it as Insula <no-reply@example.org>.");
     }
     auto rates = rates_of(values);
     if (!rates) {
         return rates.error();
     }
-    return checked_config{std::move(values),  std::move(*key),     std::move(*url),  std::move(*roles),
-                          std::move(*files), std::move(*proxies), std::move(*rates),
-                          std::move(*sender)};
+    return checked_config{std::move(values), std::move(*key),   std::move(*url),
+                          std::move(*roles), std::move(*files), std::move(*proxies),
+                          std::move(*rates), std::move(*sender)};
 }
 
 }  // namespace insula::app

@@ -2,9 +2,8 @@
 
 #include "insula/core/base64.hpp"
 
-#include <toml++/toml.h>
-
 #include <fmt/format.h>
+#include <toml++/toml.h>
 
 #include <algorithm>
 #include <sstream>
@@ -37,7 +36,8 @@ std::string nearest(std::string_view name) {
     std::string best;
     std::size_t best_common = 0;
     for (const auto& s : settings()) {
-        const auto common = static_cast<std::size_t>(std::ranges::mismatch(s.name, name).in1 - s.name.begin());
+        const auto common =
+            static_cast<std::size_t>(std::ranges::mismatch(s.name, name).in1 - s.name.begin());
         if (common > best_common) {
             best_common = common;
             best = s.name;
@@ -46,7 +46,8 @@ std::string nearest(std::string_view name) {
     return best_common >= 3 ? " (did you mean " + best + "?)" : "";
 }
 
-result<> apply(config& values, const setting& what, std::string_view text, const std::string& origin) {
+result<> apply(config& values, const setting& what, std::string_view text,
+               const std::string& origin) {
     if (auto problem = what.set(values, text); !problem.empty()) {
         return wrong(origin + " " + problem + ".");
     }
@@ -93,13 +94,16 @@ result<> apply_rates(config& values, const toml::table& table, const std::string
 
 result<> apply_limits(config& values, const toml::table& table, const std::string& file) {
     auto& limits = values.http_limits;
-    const std::map<std::string_view, std::size_t*> sizes{{"body_bytes_max", &limits.body_bytes_max},
-                                                         {"header_bytes_max", &limits.header_bytes_max},
-                                                         {"connections_max", &limits.connections_max},
-                                                         {"in_flight_max", &limits.in_flight_max}};
+    const std::map<std::string_view, std::size_t*> sizes{
+        {"body_bytes_max", &limits.body_bytes_max},
+        {"header_bytes_max", &limits.header_bytes_max},
+        {"connections_max", &limits.connections_max},
+        {"in_flight_max", &limits.in_flight_max}};
     const std::map<std::string_view, std::chrono::milliseconds*> times{
-        {"header_timeout", &limits.header_timeout}, {"body_timeout", &limits.body_timeout},
-        {"idle_timeout", &limits.idle_timeout},     {"write_timeout", &limits.write_timeout},
+        {"header_timeout", &limits.header_timeout},
+        {"body_timeout", &limits.body_timeout},
+        {"idle_timeout", &limits.idle_timeout},
+        {"write_timeout", &limits.write_timeout},
         {"request_timeout", &limits.request_timeout}};
     for (const auto& [key, node] : table) {
         const std::string_view name = key.str();
@@ -107,13 +111,15 @@ result<> apply_limits(config& values, const toml::table& table, const std::strin
         const auto time = times.find(name);
         if (size != sizes.end() && node.is_integer() && node.as_integer()->get() > 0) {
             *size->second = static_cast<std::size_t>(node.as_integer()->get());
-        } else if (time != times.end() && node.is_string() && parse_duration(node.as_string()->get())) {
+        } else if (time != times.end() && node.is_string() &&
+                   parse_duration(node.as_string()->get())) {
             *time->second = *parse_duration(node.as_string()->get());
         } else if (size == sizes.end() && time == times.end()) {
             return wrong(file + ": [http] has no key " + std::string(name) + ".");
         } else {
             return wrong(file + ": [http] " + std::string(name) +
-                         (time != times.end() ? " must be a duration such as \"10s\"." : " must be a number above 0."));
+                         (time != times.end() ? " must be a duration such as \"10s\"."
+                                              : " must be a number above 0."));
         }
     }
     return {};
@@ -130,8 +136,10 @@ result<> apply_file(config& values, const std::string& file) {
     }
     for (const auto& [key, node] : table) {
         const std::string name(key.str());
-        if (const auto* sub = node.as_table(); sub != nullptr && (name == "rate_limit" || name == "http")) {
-            auto applied = name == "http" ? apply_limits(values, *sub, file) : apply_rates(values, *sub, file);
+        if (const auto* sub = node.as_table();
+            sub != nullptr && (name == "rate_limit" || name == "http")) {
+            auto applied =
+                name == "http" ? apply_limits(values, *sub, file) : apply_rates(values, *sub, file);
             if (!applied) {
                 return applied;
             }
@@ -143,7 +151,8 @@ result<> apply_file(config& values, const std::string& file) {
         }
         const auto text = as_setting_text(node);
         if (!text) {
-            return wrong(file + ": " + name + " must be a text, a number, a truth value or a list of texts.");
+            return wrong(file + ": " + name +
+                         " must be a text, a number, a truth value or a list of texts.");
         }
         if (auto applied = apply(values, *what, *text, file + ": " + name); !applied) {
             return applied;
@@ -156,15 +165,19 @@ result<> apply_environment(config& values, const std::vector<std::string>& envir
     for (const auto& entry : environment) {
         const auto equals = entry.find('=');
         if (equals == std::string::npos || !entry.starts_with(environment_prefix) ||
-            std::ranges::any_of(foreign_prefixes, [&](auto prefix) { return entry.starts_with(prefix); })) {
+            std::ranges::any_of(foreign_prefixes,
+                                [&](auto prefix) { return entry.starts_with(prefix); })) {
             continue;
         }
         const auto variable = entry.substr(0, equals);
         const auto found = std::ranges::find(settings(), variable, &setting::environment);
         if (found == settings().end()) {
-            return wrong("There is no setting " + variable + "; see insula serve --help for the list.");
+            return wrong("There is no setting " + variable +
+                         "; see insula serve --help for the list.");
         }
-        if (auto applied = apply(values, *found, std::string_view(entry).substr(equals + 1), variable); !applied) {
+        if (auto applied =
+                apply(values, *found, std::string_view(entry).substr(equals + 1), variable);
+            !applied) {
             return applied;
         }
     }
@@ -193,11 +206,14 @@ std::string config::effective_public_url() const {
 
 result<secret_bytes> config::key() const {
     if (key_encryption_key.empty()) {
-        return wrong("INSULA_KEY_ENCRYPTION_KEY is not set. Make one with: openssl rand -base64 32");
+        return wrong(
+            "INSULA_KEY_ENCRYPTION_KEY is not set. Make one with: openssl rand -base64 32");
     }
     const auto raw = base64_decode(key_encryption_key);
     if (!raw || raw->size() != 32) {
-        return wrong("INSULA_KEY_ENCRYPTION_KEY must be 32 bytes in base64. Make one with: openssl rand -base64 32");
+        return wrong(
+            "INSULA_KEY_ENCRYPTION_KEY must be 32 bytes in base64. Make one with: openssl rand "
+            "-base64 32");
     }
     return secret_bytes(*raw);
 }
@@ -228,7 +244,8 @@ std::string print_config(const config& values) {
     std::string out;
     for (const auto& s : settings()) {
         const auto value = s.get(values);
-        out += fmt::format("{} = \"{}\"\n", s.name, s.secret && !value.empty() ? "(redacted)" : value);
+        out +=
+            fmt::format("{} = \"{}\"\n", s.name, s.secret && !value.empty() ? "(redacted)" : value);
     }
     if (!values.rates.empty()) {
         out += "\n[rate_limit]\n";
@@ -256,7 +273,8 @@ std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
     if (unit == "h") {
         return std::chrono::hours(number);
     }
-    return unit == "d" ? std::optional<std::chrono::seconds>(std::chrono::hours(24 * number)) : std::nullopt;
+    return unit == "d" ? std::optional<std::chrono::seconds>(std::chrono::hours(24 * number))
+                       : std::nullopt;
 }
 
 }  // namespace insula::app

@@ -24,7 +24,8 @@ error wrong(std::string sentence) {
     return {errc::internal, {}, std::move(sentence)};
 }
 
-runtime::awaitable<result<>> create_database(setup_connection& server, std::string database, const progress& tell) {
+runtime::awaitable<result<>> create_database(setup_connection& server, std::string database,
+                                             const progress& tell) {
     auto lease = co_await server.open();
     if (!lease) {
         co_return wrong(explain(lease.error()));
@@ -37,8 +38,9 @@ runtime::awaitable<result<>> create_database(setup_connection& server, std::stri
     }
     if (found->front().empty()) {
         tell("creating database " + database);
-        auto created = co_await lease->exec_script("create database " + tenancy::quote_identifier(database) +
-                                                   " encoding 'UTF8' template template0");
+        auto created =
+            co_await lease->exec_script("create database " + tenancy::quote_identifier(database) +
+                                        " encoding 'UTF8' template template0");
         if (!created) {
             co_return wrong(explain(created.error()));
         }
@@ -46,7 +48,8 @@ runtime::awaitable<result<>> create_database(setup_connection& server, std::stri
     co_return result<>();
 }
 
-runtime::awaitable<result<>> make_roles(setup_connection& server, const tenancy::bootstrap_options& options,
+runtime::awaitable<result<>> make_roles(setup_connection& server,
+                                        const tenancy::bootstrap_options& options,
                                         bool key_is_new) {
     auto lease = co_await server.open();
     if (!lease) {
@@ -61,7 +64,8 @@ runtime::awaitable<result<>> make_roles(setup_connection& server, const tenancy:
         }
         if (!found->front().empty()) {
             co_return wrong("The roles of " + options.roles.prefix() +
-                            " exist already: set INSULA_KEY_ENCRYPTION_KEY to the key they were made with. A new one "
+                            " exist already: set INSULA_KEY_ENCRYPTION_KEY to the key they were "
+                            "made with. A new one "
                             "would lock every running service out of the database.");
         }
     }
@@ -70,8 +74,8 @@ runtime::awaitable<result<>> make_roles(setup_connection& server, const tenancy:
 }
 
 runtime::awaitable<result<>> bootstrap_all(setup_connection& maintenance, setup_connection& target,
-                                           const tenancy::bootstrap_options& options, bool key_is_new,
-                                           const progress& tell) {
+                                           const tenancy::bootstrap_options& options,
+                                           bool key_is_new, const progress& tell) {
     auto done = co_await create_database(maintenance, options.database, tell);
     co_await maintenance.close();
     if (done) {
@@ -81,9 +85,9 @@ runtime::awaitable<result<>> bootstrap_all(setup_connection& maintenance, setup_
     co_return done;
 }
 
-runtime::awaitable<result<migration_summary>> migrate_all(pg::lease& owner, const config& values,
-                                                          std::span<const pg::migration> tenant_files, bool check,
-                                                          const progress& tell) {
+runtime::awaitable<result<migration_summary>> migrate_all(
+    pg::lease& owner, const config& values, std::span<const pg::migration> tenant_files, bool check,
+    const progress& tell) {
     migration_summary summary;
     const auto control = co_await pg::migrate(
         owner, {.schema = "control", .role_prefix = values.role_prefix, .check = check},
@@ -100,8 +104,9 @@ runtime::awaitable<result<migration_summary>> migrate_all(pg::lease& owner, cons
         co_return summary;  // nothing to ask about tenants yet
     }
     const auto tenants = co_await tenancy::migrate_tenants(
-        owner, tenant_files, check,
-        [&](std::size_t done, std::size_t total) { tell(fmt::format("tenants: {} of {} migrated", done, total)); });
+        owner, tenant_files, check, [&](std::size_t done, std::size_t total) {
+            tell(fmt::format("tenants: {} of {} migrated", done, total));
+        });
     if (!tenants) {
         co_return wrong(explain(tenants.error()));
     }
@@ -114,9 +119,9 @@ runtime::awaitable<result<migration_summary>> migrate_all(pg::lease& owner, cons
     co_return summary;
 }
 
-runtime::awaitable<result<migration_summary>> migrate_with(setup_connection& server, const config& values,
-                                                           std::span<const pg::migration> tenant_files, bool check,
-                                                           const progress& tell) {
+runtime::awaitable<result<migration_summary>> migrate_with(
+    setup_connection& server, const config& values, std::span<const pg::migration> tenant_files,
+    bool check, const progress& tell) {
     auto lease = co_await server.open();
     if (!lease) {
         co_await server.close();
@@ -134,7 +139,8 @@ bool refuses_us(const pg::pg_error& failure) {
         return true;
     }
     // libpq gives no SQLSTATE for an attempt to connect, only the server's words.
-    constexpr std::string_view words[] = {"FATAL:  role ", "FATAL:  database ", "authentication failed"};
+    constexpr std::string_view words[] = {"FATAL:  role ", "FATAL:  database ",
+                                          "authentication failed"};
     return failure.lost() && std::ranges::any_of(words, [&](auto some) {
                return failure.message.find(some) != std::string::npos;
            });
@@ -145,14 +151,18 @@ bool refuses_us(const pg::pg_error& failure) {
 result<tenancy::role_names> roles_of(const config& values) {
     auto roles = tenancy::role_names::make(values.role_prefix);
     if (!roles) {
-        return wrong("role_prefix must be 1 to 32 lower-case letters, digits and underscores, a letter first.");
+        return wrong(
+            "role_prefix must be 1 to 32 lower-case letters, digits and underscores, a letter "
+            "first.");
     }
     return std::move(*roles);
 }
 
 result<> check_database_settings(const config& values) {
     if (values.database_url.empty()) {
-        return wrong("INSULA_DATABASE_URL is not set: give a PostgreSQL URI, such as postgresql://db.example/insula.");
+        return wrong(
+            "INSULA_DATABASE_URL is not set: give a PostgreSQL URI, such as "
+            "postgresql://db.example/insula.");
     }
     const auto key = values.key();
     const auto roles = roles_of(values);
@@ -171,8 +181,10 @@ std::string explain(const pg::pg_error& failure) {
     }
     text += " (SQLSTATE " + std::string(failure.state.str()) + ").";
     if (refuses_us(failure)) {
-        text += " Run insula bootstrap with the same INSULA_DATABASE_URL, INSULA_KEY_ENCRYPTION_KEY and role prefix: it "
-                "makes the database, the roles and their passwords.";
+        text +=
+            " Run insula bootstrap with the same INSULA_DATABASE_URL, INSULA_KEY_ENCRYPTION_KEY "
+            "and role prefix: it "
+            "makes the database, the roles and their passwords.";
     } else if (failure.state == pg::sqlstate::undefined_table || failure.state.str() == "3F000" ||
                failure.state == pg::sqlstate::insufficient_privilege) {
         // Bootstrap makes the schema; the first migration lets the logins into it.
@@ -184,11 +196,12 @@ std::string explain(const pg::pg_error& failure) {
 }
 
 bool may_come_up(const pg::pg_error& failure) {
-    return (failure.lost() || failure.state == pg::sqlstate::deadline_passed) && !refuses_us(failure);
+    return (failure.lost() || failure.state == pg::sqlstate::deadline_passed) &&
+           !refuses_us(failure);
 }
 
-result<> bootstrap_database(const config& values, const database_url& administrator, std::string_view database,
-                            bool key_is_new, const progress& tell) {
+result<> bootstrap_database(const config& values, const database_url& administrator,
+                            std::string_view database, bool key_is_new, const progress& tell) {
     const auto key = values.key();
     if (!key) {
         return key.error();

@@ -52,7 +52,8 @@ result<database_url> database_url::parse(std::string_view text) {
     }
     if (url.database_.empty()) {
         return error(errc::internal, {},
-                     "The database URL names no database. Use postgresql://host:5432/insula or dbname=insula.");
+                     "The database URL names no database. Use postgresql://host:5432/insula or "
+                     "dbname=insula.");
     }
     return url;
 }
@@ -65,7 +66,8 @@ std::string database_url::describe_database(std::string_view database) const {
     return rest_ + "dbname=" + quoted(database);
 }
 
-std::string database_url::conninfo(std::string_view role, const secret_bytes& key_encryption_key) const {
+std::string database_url::conninfo(std::string_view role,
+                                   const secret_bytes& key_encryption_key) const {
     return rest_ + "dbname=" + quoted(database_) + " user=" + quoted(role) +
            " password=" + quoted(tenancy::login_password(key_encryption_key, role).view()) +
            " application_name=insula";

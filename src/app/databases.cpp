@@ -3,7 +3,8 @@
 namespace insula::app {
 namespace {
 
-pg::pool_options options_for(std::string name, std::string conninfo, unsigned shared, unsigned exclusive) {
+pg::pool_options options_for(std::string name, std::string conninfo, unsigned shared,
+                             unsigned exclusive) {
     pg::pool_options options;
     options.name = std::move(name);
     options.conninfo = std::move(conninfo);
@@ -20,17 +21,17 @@ std::vector<pg::pool*> pointers(const std::vector<std::unique_ptr<pg::pool>>& po
     return out;
 }
 
-std::vector<std::unique_ptr<pg::pool>> make_cells(loop_set& loops, const config& values, const database_url& url,
-                                                  const tenancy::role_names& roles, const secret_bytes& key,
-                                                  pg::connection_budget& budget, observe::metrics& metrics,
-                                                  runtime::cpu_pool& resolver) {
+std::vector<std::unique_ptr<pg::pool>> make_cells(
+    loop_set& loops, const config& values, const database_url& url,
+    const tenancy::role_names& roles, const secret_bytes& key, pg::connection_budget& budget,
+    observe::metrics& metrics, runtime::cpu_pool& resolver) {
     std::vector<std::unique_ptr<pg::pool>> pools;
     for (int k = 0; k < values.cells; ++k) {
         // A cell's shared connection belongs to one loop; the others post their units there.
         pools.push_back(std::make_unique<pg::pool>(
             loops.nth(static_cast<std::size_t>(k)),
-            options_for("cell_" + std::to_string(k), url.conninfo(roles.cell(k), key), 1, 2), budget, metrics,
-            &resolver));
+            options_for("cell_" + std::to_string(k), url.conninfo(roles.cell(k), key), 1, 2),
+            budget, metrics, &resolver));
     }
     return pools;
 }
@@ -38,13 +39,15 @@ std::vector<std::unique_ptr<pg::pool>> make_cells(loop_set& loops, const config&
 }  // namespace
 
 databases::databases(loop_set& loops, const config& values, const database_url& url,
-                     const tenancy::role_names& roles, const secret_bytes& key, observe::metrics& metrics,
-                     runtime::cpu_pool& resolver)
+                     const tenancy::role_names& roles, const secret_bytes& key,
+                     observe::metrics& metrics, runtime::cpu_pool& resolver)
     : budget(values.database_connections),
-      control(loops.first(), options_for("app", url.conninfo(roles.app(), key), 2, 8), budget, metrics, &resolver),
+      control(loops.first(), options_for("app", url.conninfo(roles.app(), key), 2, 8), budget,
+              metrics, &resolver),
       worker(loops.first(),
-             options_for("worker", url.conninfo(roles.worker(), key), 1, std::max(values.workers, 1U) + 2), budget,
-             metrics, &resolver),
+             options_for("worker", url.conninfo(roles.worker(), key), 1,
+                         std::max(values.workers, 1U) + 2),
+             budget, metrics, &resolver),
       cell_pools(make_cells(loops, values, url, roles, key, budget, metrics, resolver)),
       cells(pointers(cell_pools)) {}
 

@@ -9,7 +9,6 @@
 #include "insula/tenancy/bootstrap.hpp"
 
 #include <fmt/format.h>
-
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
@@ -24,12 +23,15 @@ constexpr int server_version_min = 150000;
 constexpr pg::statement server_facts{
     "doctor.server",
     "select current_setting('server_version_num')::integer, current_setting('server_version'),"
-    " current_setting('max_connections')::integer, clock_timestamp(), current_setting('recovery_init_sync_method')"};
-// A login that may create roles could, on PostgreSQL 15, make itself a member of pg_execute_server_program.
+    " current_setting('max_connections')::integer, clock_timestamp(), "
+    "current_setting('recovery_init_sync_method')"};
+// A login that may create roles could, on PostgreSQL 15, make itself a member of
+// pg_execute_server_program.
 constexpr pg::statement powerful_logins{
     "doctor.logins",
     "select coalesce(string_agg(rolname, ', ' order by rolname), '') from pg_catalog.pg_roles"
-    " where starts_with(rolname::text, $1) and rolcanlogin and (rolcreaterole or rolsuper or rolbypassrls"
+    " where starts_with(rolname::text, $1) and rolcanlogin and (rolcreaterole or rolsuper or "
+    "rolbypassrls"
     " or rolreplication or rolcreatedb)"};
 constexpr pg::statement migration_heads{
     "doctor.heads", "select coalesce(max(number), 0)::integer from control.migration"};
@@ -52,11 +54,12 @@ void examine_machine(const config& values, std::vector<finding>& to) {
     }
     rlimit descriptors{};
     ::getrlimit(RLIMIT_NOFILE, &descriptors);
-    const bool enough = descriptors.rlim_cur == RLIM_INFINITY || descriptors.rlim_cur >= descriptors_wanted;
+    const bool enough =
+        descriptors.rlim_cur == RLIM_INFINITY || descriptors.rlim_cur >= descriptors_wanted;
     add(to, "file descriptors", enough ? verdict::ok : verdict::warn,
         enough ? fmt::format("{}", descriptors.rlim_cur)
-               : fmt::format("{}; raise it to {} or more (ulimit -n, LimitNOFILE=)", descriptors.rlim_cur,
-                             descriptors_wanted));
+               : fmt::format("{}; raise it to {} or more (ulimit -n, LimitNOFILE=)",
+                             descriptors.rlim_cur, descriptors_wanted));
 }
 
 void judge_server(const pg::row& row, const config& values, std::vector<finding>& to) {
@@ -71,18 +74,21 @@ void judge_server(const pg::row& row, const config& values, std::vector<finding>
     const auto skew = row.get<timestamp>(3) - now();
     const bool same_time = std::chrono::abs(skew) <= clock_skew_max;
     add(to, "clock", same_time ? verdict::ok : verdict::warn,
-        fmt::format("{} ms apart from the database's{}",
-                    std::chrono::duration_cast<std::chrono::milliseconds>(skew).count(),
-                    same_time ? "" : "; synchronise both (tokens are checked by this machine's clock)"));
+        fmt::format(
+            "{} ms apart from the database's{}",
+            std::chrono::duration_cast<std::chrono::milliseconds>(skew).count(),
+            same_time ? "" : "; synchronise both (tokens are checked by this machine's clock)"));
     const auto sync = row.get<std::string>(4);
     add(to, "crash recovery", sync == "syncfs" ? verdict::ok : verdict::warn,
         "recovery_init_sync_method = " + sync +
-            (sync == "syncfs" ? "" : "; with thousands of tenants set it to syncfs: a restart after a crash takes "
-                                     "half a second instead of fifteen"));
+            (sync == "syncfs"
+                 ? ""
+                 : "; with thousands of tenants set it to syncfs: a restart after a crash takes "
+                   "half a second instead of fifteen"));
 }
 
-runtime::awaitable<void> examine_roles(pg::pool& control, const config& values, const tenancy::role_names& roles,
-                                       std::vector<finding>& to) {
+runtime::awaitable<void> examine_roles(pg::pool& control, const config& values,
+                                       const tenancy::role_names& roles, std::vector<finding>& to) {
     const auto until = runtime::deadline::after(look_limit);
     const auto cells = co_await tenancy::count_cells(control, roles, until);
     if (cells) {
@@ -96,8 +102,9 @@ runtime::awaitable<void> examine_roles(pg::pool& control, const config& values, 
     if (powerful) {
         const auto names = powerful->front().scalar<std::string>();
         add(to, "logins", names.empty() ? verdict::ok : verdict::fail,
-            names.empty() ? "none has more than it needs"
-                          : names + " hold CREATEROLE, SUPERUSER or the like; run insula bootstrap");
+            names.empty()
+                ? "none has more than it needs"
+                : names + " hold CREATEROLE, SUPERUSER or the like; run insula bootstrap");
     }
 }
 
@@ -114,8 +121,9 @@ runtime::awaitable<void> examine_state(pg::pool& control, const identity::secret
     }
     const auto number = at->front().scalar<std::int32_t>();
     add(to, "migrations", number == head ? verdict::ok : verdict::fail,
-        number == head ? fmt::format("at {}", head)
-                       : fmt::format("at {}, this version has {}; run insula migrate", number, head));
+        number == head
+            ? fmt::format("at {}", head)
+            : fmt::format("at {}, this version has {}; run insula migrate", number, head));
     const auto signing = co_await identity::read_signing_keys(control, keys, until);
     if (!signing) {
         add(to, "signing keys", verdict::fail, signing.error().describe());
@@ -123,17 +131,20 @@ runtime::awaitable<void> examine_state(pg::pool& control, const identity::secret
         add(to, "signing keys", verdict::ok, "none yet; the first start makes one");
     } else {
         add(to, "signing keys", verdict::ok,
-            fmt::format("{} known, {} signs", (*signing)->entries().size(), (*signing)->signing()->value.kid()));
+            fmt::format("{} known, {} signs", (*signing)->entries().size(),
+                        (*signing)->signing()->value.kid()));
     }
 }
 
-runtime::awaitable<std::vector<finding>> examine_database(setup_connection& app, const config& values,
+runtime::awaitable<std::vector<finding>> examine_database(setup_connection& app,
+                                                          const config& values,
                                                           const tenancy::role_names& roles,
                                                           const identity::secret_keys& keys) {
     std::vector<finding> found;
     pg::unit look;
     look.add(server_facts);
-    const auto facts = co_await app.pool().run(std::move(look), runtime::deadline::after(look_limit));
+    const auto facts =
+        co_await app.pool().run(std::move(look), runtime::deadline::after(look_limit));
     if (facts) {
         add(found, "database", verdict::ok, "reachable as " + roles.app());
         judge_server(facts->front().only(), values, found);
@@ -156,7 +167,8 @@ std::vector<finding> examine(const config& values) {
     std::vector<finding> found;
     examine_machine(values, found);
     if (values.database_url.empty()) {
-        add(found, "database", verdict::warn, "INSULA_DATABASE_URL is not set, so it was not examined");
+        add(found, "database", verdict::warn,
+            "INSULA_DATABASE_URL is not set, so it was not examined");
         return found;
     }
     const auto key = values.key();
@@ -174,7 +186,8 @@ std::vector<finding> examine(const config& values) {
     const identity::secret_keys keys(*key);
     setup_connection app(**home, "app", url->conninfo(roles->app(), *key));
     auto more = run_blocking(**home, examine_database(app, values, *roles, keys));
-    found.insert(found.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    found.insert(found.end(), std::make_move_iterator(more.begin()),
+                 std::make_move_iterator(more.end()));
     return found;
 }
 

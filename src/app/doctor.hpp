@@ -15,8 +15,8 @@ struct finding {
     std::string detail;  ///< what was seen, and what to do unless it is ok
 };
 
-/// What could keep this configuration from running well here. Blocks for some seconds at most. Without a database URL
-/// only the machine is examined.
+/// What could keep this configuration from running well here. Blocks for some seconds at most.
+/// Without a database URL only the machine is examined.
 std::vector<finding> examine(const config& values);
 
 }  // namespace insula::app

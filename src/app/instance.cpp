@@ -73,7 +73,8 @@ instance::state::state(instance_options given, checked_config checked_settings,
       keys(settings.key),
       templates(settings.values.mail_templates),
       mail(std::make_unique<mail::file_transport>(mail_folder(options), helpers)),
-      workflow_services{keys, *mail, templates, settings.values.effective_public_url(), settings.mail_from},
+      workflow_services{keys, *mail, templates, settings.values.effective_public_url(),
+                        settings.mail_from},
       registry(workflows::all(workflow_services)),
       engine(loops->first(), db.worker, db.budget, registry, engine_options_for(settings), metrics),
       directory(db.control),
@@ -96,13 +97,15 @@ instance::state::state(instance_options given, checked_config checked_settings,
     }
     metrics.gauge_from("insula_hash_queue_depth", "Passwords waiting for a hashing thread", {},
                        [this] { return static_cast<double>(hashing.depth()); });
-    metrics.counter_from("insula_log_lines_dropped_total", "Log lines dropped because the queue was full", {},
+    metrics.counter_from("insula_log_lines_dropped_total",
+                         "Log lines dropped because the queue was full", {},
                          [] { return static_cast<double>(observe::log_dropped()); });
 }
 
 runtime::awaitable<result<>> instance::state::check_database() {
     const auto until = runtime::deadline::after(start_limit);
-    auto cells = co_await tenancy::count_cells(db.control, settings.roles, until.sooner(runtime::deadline::after(first_look)));
+    auto cells = co_await tenancy::count_cells(db.control, settings.roles,
+                                               until.sooner(runtime::deadline::after(first_look)));
     // A database that is still starting is waited for; one that refuses us is not.
     while (!cells && may_come_up(cells.error()) && !until.expired()) {
         cells = co_await tenancy::count_cells(db.control, settings.roles,
@@ -112,9 +115,10 @@ runtime::awaitable<result<>> instance::state::check_database() {
         co_return wrong("The database is not usable: " + explain(cells.error()));
     }
     if (*cells < settings.values.cells) {
-        co_return wrong(fmt::format("INSULA_CELLS is {}, but the database has logins for {} cells: run insula bootstrap "
-                                    "with --cells {}.",
-                                    settings.values.cells, *cells, settings.values.cells));
+        co_return wrong(fmt::format(
+            "INSULA_CELLS is {}, but the database has logins for {} cells: run insula bootstrap "
+            "with --cells {}.",
+            settings.values.cells, *cells, settings.values.cells));
     }
     pg::unit work;
     work.add(read_heads);
@@ -125,8 +129,9 @@ runtime::awaitable<result<>> instance::state::check_database() {
     const auto control_head = heads->front().only().get<std::int32_t>(0);
     const auto known = pg::embedded_control_migrations();
     if (control_head < known.back().number) {
-        co_return wrong(fmt::format("The database is at migration {}, this version needs {}: run insula migrate.",
-                                    control_head, known.back().number));
+        co_return wrong(fmt::format(
+            "The database is at migration {}, this version needs {}: run insula migrate.",
+            control_head, known.back().number));
     }
     pg::unit look;
     look.add(highest_cell);
@@ -135,7 +140,8 @@ runtime::awaitable<result<>> instance::state::check_database() {
         co_return wrong("The database is not usable: " + explain(highest.error()));
     }
     if (const auto cell = highest->front().scalar<std::int32_t>(); cell >= settings.values.cells) {
-        co_return wrong(fmt::format("There are tenants in cell {}: INSULA_CELLS must be at least {}.", cell, cell + 1));
+        co_return wrong(fmt::format(
+            "There are tenants in cell {}: INSULA_CELLS must be at least {}.", cell, cell + 1));
     }
     co_return result<>();
 }
@@ -145,7 +151,8 @@ runtime::awaitable<result<>> instance::state::start() {
         co_return usable;
     }
     const auto until = runtime::deadline::after(start_limit);
-    auto signing = co_await identity::load_signing_keys(db.control, keys, token::algorithm::es256, until);
+    auto signing =
+        co_await identity::load_signing_keys(db.control, keys, token::algorithm::es256, until);
     if (!signing) {
         co_return signing.error();
     }
@@ -154,7 +161,8 @@ runtime::awaitable<result<>> instance::state::start() {
         co_return wrong("The tenants could not be read: " + explain(loaded.error()));
     }
     const auto url = settings.values.effective_public_url();
-    tokens = std::make_unique<identity::token_service>(loops->all(), token::authority{url, url}, *signing);
+    tokens = std::make_unique<identity::token_service>(loops->all(), token::authority{url, url},
+                                                       *signing);
     services = std::make_unique<api::services>(
         api::services{.identity = identity,
                       .tokens = *tokens,
@@ -214,7 +222,8 @@ runtime::awaitable<std::vector<std::string>> instance::state::readiness(runtime:
     const auto heads = co_await db.control.run(std::move(work), soon);
     if (!heads) {
         const auto state = heads.error().state;
-        const bool missing = state == pg::sqlstate::undefined_table || state == pg::sqlstate::insufficient_privilege;
+        const bool missing =
+            state == pg::sqlstate::undefined_table || state == pg::sqlstate::insufficient_privilege;
         problems.emplace_back(missing ? "migrations_pending" : "database_unreachable");
         co_return problems;
     }
@@ -228,7 +237,8 @@ runtime::awaitable<std::vector<std::string>> instance::state::readiness(runtime:
 }
 
 runtime::awaitable<void> instance::state::stop() {
-    // Requests may use most of the grace; leases are given back and connections closed in what is reserved.
+    // Requests may use most of the grace; leases are given back and connections closed in what is
+    // reserved.
     const auto grace = std::chrono::nanoseconds(settings.values.shutdown_grace);
     const auto for_requests = runtime::deadline::after(grace * 7 / 10);
     const auto for_tasks = runtime::deadline::after(grace * 9 / 10);
@@ -309,8 +319,8 @@ result<std::unique_ptr<instance>> instance::make(instance_options options) {
     if (!loops) {
         return loops.error();
     }
-    return std::unique_ptr<instance>(
-        new instance(std::make_unique<state>(std::move(options), std::move(*checked), std::move(*loops))));
+    return std::unique_ptr<instance>(new instance(
+        std::make_unique<state>(std::move(options), std::move(*checked), std::move(*loops))));
 }
 
 result<> instance::run() {

@@ -1,5 +1,6 @@
 #pragma once
-// What a running service consists of, in the order in which it is made; it is taken apart in the reverse.
+// What a running service consists of, in the order in which it is made; it is taken apart in the
+// reverse.
 
 #include "insula/api/service.hpp"
 #include "insula/app/database_setup.hpp"
@@ -46,8 +47,9 @@ private:
 
 /// Every connection this process has, all kinds under one budget.
 struct databases {
-    databases(loop_set& loops, const config& values, const database_url& url, const tenancy::role_names& roles,
-              const secret_bytes& key, observe::metrics& metrics, runtime::cpu_pool& resolver);
+    databases(loop_set& loops, const config& values, const database_url& url,
+              const tenancy::role_names& roles, const secret_bytes& key, observe::metrics& metrics,
+              runtime::cpu_pool& resolver);
     runtime::awaitable<void> close(runtime::deadline until);
 
     pg::connection_budget budget;
@@ -72,7 +74,8 @@ struct checked_config {
 };
 
 struct instance::state {
-    state(instance_options given, checked_config checked_settings, std::unique_ptr<loop_set> made_loops);
+    state(instance_options given, checked_config checked_settings,
+          std::unique_ptr<loop_set> made_loops);
 
     instance_options options;
     checked_config settings;
@@ -93,7 +96,7 @@ struct instance::state {
     std::unique_ptr<http::token_buckets> limiter;
     std::atomic<bool> draining{false};
     runtime::task_group watchers;
-    runtime::event end;   ///< a signal or trouble: time to stop
+    runtime::event end;  ///< a signal or trouble: time to stop
     bool serving = false;
     std::string trouble;
 
@@ -110,7 +113,8 @@ struct instance::state {
     runtime::awaitable<result<>> start();
     runtime::awaitable<result<>> check_database();
     runtime::awaitable<result<>> open_servers();
-    runtime::awaitable<result<>> open_server(std::string address, std::string name, http::service& what);
+    runtime::awaitable<result<>> open_server(std::string address, std::string name,
+                                             http::service& what);
     runtime::awaitable<std::vector<std::string>> readiness(runtime::deadline until);
     runtime::awaitable<void> stop();
 };

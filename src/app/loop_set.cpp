@@ -12,7 +12,8 @@ result<std::unique_ptr<loop_set>> loop_set::make(const config& values) {
         return choice.error();
     }
     observe::info("event loop", {{"backend", runtime::name(choice->kind)}, {"why", choice->why}});
-    const auto count = values.threads != 0 ? values.threads : std::max(1U, std::thread::hardware_concurrency());
+    const auto count =
+        values.threads != 0 ? values.threads : std::max(1U, std::thread::hardware_concurrency());
     auto set = std::make_unique<loop_set>();
     for (unsigned i = 0; i < count; ++i) {
         auto loop = runtime::make_loop({.kind = choice->kind});

@@ -4,12 +4,11 @@
 
 #include "insula/observe/log.hpp"
 
-#include <libpq-fe.h>
-#include <openssl/crypto.h>
-
 #include <boost/version.hpp>
 
 #include <fmt/format.h>
+#include <libpq-fe.h>
+#include <openssl/crypto.h>
 
 #include <exception>
 
@@ -21,13 +20,14 @@ namespace insula::app {
 namespace {
 
 std::string version_text() {
-    return fmt::format("insula {} (Boost {}.{}, libpq {}, {})", INSULA_VERSION, BOOST_VERSION / 100000,
-                       BOOST_VERSION / 100 % 1000, PQlibVersion(),
+    return fmt::format("insula {} (Boost {}.{}, libpq {}, {})", INSULA_VERSION,
+                       BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000, PQlibVersion(),
                        OpenSSL_version(OPENSSL_VERSION));
 }
 
 int run(int argc, char** argv) {
-    CLI::App program("Insula: registration, tenants, tokens and a tenant-scoped API on PostgreSQL.", "insula");
+    CLI::App program("Insula: registration, tenants, tokens and a tenant-scoped API on PostgreSQL.",
+                     "insula");
     program.set_version_flag("--version", version_text());
     program.require_subcommand(1);
     program.footer("insula COMMAND --help tells more. Begin with: insula dev");

@@ -12,18 +12,20 @@
 
 namespace insula::app {
 
-/// Runs one coroutine on `home` on this thread, to its end, then stops the loop. What it throws is thrown here.
+/// Runs one coroutine on `home` on this thread, to its end, then stops the loop. What it throws is
+/// thrown here.
 template <class T>
 T run_blocking(runtime::loop& home, runtime::awaitable<T> work) {
     std::optional<T> value;
     std::exception_ptr thrown;
-    boost::asio::co_spawn(home.get_executor(), std::move(work), [&](std::exception_ptr e, T result) {
-        thrown = std::move(e);
-        if (!thrown) {
-            value = std::move(result);
-        }
-        home.stop();
-    });
+    boost::asio::co_spawn(home.get_executor(), std::move(work),
+                          [&](std::exception_ptr e, T result) {
+                              thrown = std::move(e);
+                              if (!thrown) {
+                                  value = std::move(result);
+                              }
+                              home.stop();
+                          });
     home.run();
     if (thrown) {
         std::rethrow_exception(thrown);

@@ -139,7 +139,8 @@ std::string set_log(config& values, std::string_view text) {
         } else if (const auto format = observe::parse_log_format(part)) {
             values.log_format = *format;
         } else {
-            return "must be a level (debug, info, warn, error), a format (json, text) or both: info,json";
+            return "must be a level (debug, info, warn, error), a format (json, text) or both: "
+                   "info,json";
         }
     }
     return {};
@@ -156,16 +157,18 @@ std::string get_log(const config& values) {
 const std::vector<setting>& settings() {
     using c = config;
     static const std::vector<setting> all{
-        {"database_url", "PostgreSQL: URI or key=value; host, port, database and TLS (users follow from the prefix)",
+        {"database_url",
+         "PostgreSQL: URI or key=value; host, port, database and TLS (users follow from the "
+         "prefix)",
          true, set_text<&c::database_url>, get_text<&c::database_url>},
-        {"listen", "addresses to serve on, comma-separated; IPv6 in brackets [127.0.0.1:8080]", false, set_listen,
-         get_list<&c::listen>},
-        {"admin_listen", "address for metrics and health only [none]", false, set_text<&c::admin_listen>,
-         get_text<&c::admin_listen>},
+        {"listen", "addresses to serve on, comma-separated; IPv6 in brackets [127.0.0.1:8080]",
+         false, set_listen, get_list<&c::listen>},
+        {"admin_listen", "address for metrics and health only [none]", false,
+         set_text<&c::admin_listen>, get_text<&c::admin_listen>},
         {"public_url", "issuer of tokens, and links in mail [http://LISTEN]", false, set_public_url,
          get_text<&c::public_url>},
-        {"threads", "event loops, one ring each [0: one per core]", false, set_number<&c::threads, 0, 256>,
-         get_number<&c::threads>},
+        {"threads", "event loops, one ring each [0: one per core]", false,
+         set_number<&c::threads, 0, 256>, get_number<&c::threads>},
         {"runtime", "auto, io_uring or epoll [auto]", false, set_runtime, get_text<&c::runtime>},
         {"cells", "cells to spread tenants over; made at bootstrap, can grow [16]", false,
          set_number<&c::cells, 1, 256>, get_number<&c::cells>},
@@ -173,28 +176,32 @@ const std::vector<setting>& settings() {
          get_text<&c::role_prefix>},
         {"database_connections", "upper bound of this process, all kinds together [48]", false,
          set_number<&c::database_connections, 8, 10'000>, get_number<&c::database_connections>},
-        {"workers", "workflow runs at once in this process; 0 for none [4]", false, set_number<&c::workers, 0, 256>,
-         get_number<&c::workers>},
+        {"workers", "workflow runs at once in this process; 0 for none [4]", false,
+         set_number<&c::workers, 0, 256>, get_number<&c::workers>},
         {"mail", "file writes one .eml per message [file]", false, set_mail, get_text<&c::mail>},
-        {"mail_dir", "where mail=file writes [DATA/mail]", false, set_text<&c::mail_dir>, get_text<&c::mail_dir>},
-        {"mail_from", "sender of mail [Insula <no-reply@localhost>]", false, set_text<&c::mail_from>,
-         get_text<&c::mail_from>},
+        {"mail_dir", "where mail=file writes [DATA/mail]", false, set_text<&c::mail_dir>,
+         get_text<&c::mail_dir>},
+        {"mail_from", "sender of mail [Insula <no-reply@localhost>]", false,
+         set_text<&c::mail_from>, get_text<&c::mail_from>},
         {"mail_templates", "a directory whose files replace the built-in mail texts [none]", false,
          set_text<&c::mail_templates>, get_text<&c::mail_templates>},
         {"require_verified_email", "log in only with a verified address [true]", false,
          set_truth<&c::require_verified_email>, get_truth<&c::require_verified_email>},
-        {"rate_limit", "off for load tests [on]", false, set_truth<&c::rate_limit>, get_truth<&c::rate_limit>},
-        {"trusted_proxies", "addresses or networks whose Forwarded headers are believed [none]", false,
-         set_list<&c::trusted_proxies>, get_list<&c::trusted_proxies>},
-        {"cors_origins", "origins that browsers may call from [none]", false, set_list<&c::cors_origins>,
-         get_list<&c::cors_origins>},
-        {"key_encryption_key", "32 bytes in base64: signing keys, cursors and database passwords derive from it",
-         true, set_text<&c::key_encryption_key>, get_text<&c::key_encryption_key>},
+        {"rate_limit", "off for load tests [on]", false, set_truth<&c::rate_limit>,
+         get_truth<&c::rate_limit>},
+        {"trusted_proxies", "addresses or networks whose Forwarded headers are believed [none]",
+         false, set_list<&c::trusted_proxies>, get_list<&c::trusted_proxies>},
+        {"cors_origins", "origins that browsers may call from [none]", false,
+         set_list<&c::cors_origins>, get_list<&c::cors_origins>},
+        {"key_encryption_key",
+         "32 bytes in base64: signing keys, cursors and database passwords derive from it", true,
+         set_text<&c::key_encryption_key>, get_text<&c::key_encryption_key>},
         {"log", "level and format: info,json [info,json; dev: info,text]", false, set_log, get_log},
-        {"tenant_migrations", "a directory of NNNN_name.sql that replaces the example schema's [built in]", false,
+        {"tenant_migrations",
+         "a directory of NNNN_name.sql that replaces the example schema's [built in]", false,
          set_text<&c::tenant_migrations>, get_text<&c::tenant_migrations>},
-        {"shutdown_grace", "how long running requests and tasks may take after SIGTERM [30s]", false,
-         set_time<&c::shutdown_grace>, get_time<&c::shutdown_grace>},
+        {"shutdown_grace", "how long running requests and tasks may take after SIGTERM [30s]",
+         false, set_time<&c::shutdown_grace>, get_time<&c::shutdown_grace>},
     };
     return all;
 }

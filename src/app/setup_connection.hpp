@@ -25,8 +25,12 @@ public:
     setup_connection(runtime::loop& home, std::string name, std::string conninfo)
         : budget_(2),
           resolver_(1, 8),
-          pool_(home, {.name = std::move(name), .conninfo = std::move(conninfo), .exclusive_max = 1, .backoff_max = std::chrono::milliseconds(500)}, budget_,
-                metrics_, &resolver_) {}
+          pool_(home,
+                {.name = std::move(name),
+                 .conninfo = std::move(conninfo),
+                 .exclusive_max = 1,
+                 .backoff_max = std::chrono::milliseconds(500)},
+                budget_, metrics_, &resolver_) {}
 
     runtime::awaitable<pg::pg_result<pg::lease>> open() {
         const auto until = runtime::deadline::after(connect_limit);
@@ -40,7 +44,9 @@ public:
         co_return lease;
     }
     pg::pool& pool() noexcept { return pool_; }
-    runtime::awaitable<void> close() { return pool_.close(runtime::deadline::after(std::chrono::seconds(5))); }
+    runtime::awaitable<void> close() {
+        return pool_.close(runtime::deadline::after(std::chrono::seconds(5)));
+    }
 
 private:
     observe::metrics metrics_;

@@ -33,16 +33,19 @@ std::string secret_keys::seal_token(const secret_string& token, std::string_view
     return seal_text(mail_tokens_, token.view(), about);
 }
 
-std::optional<secret_string> secret_keys::open_token(std::string_view sealed, std::string_view about) const {
+std::optional<secret_string> secret_keys::open_token(std::string_view sealed,
+                                                     std::string_view about) const {
     const auto plain = open_text(mail_tokens_, sealed, about);
-    return plain ? std::optional<secret_string>(secret_string(as_text(plain->view()))) : std::nullopt;
+    return plain ? std::optional<secret_string>(secret_string(as_text(plain->view())))
+                 : std::nullopt;
 }
 
 std::string secret_keys::seal_cursor(std::string_view position, std::string_view about) const {
     return seal_text(cursors_, position, about);
 }
 
-std::optional<std::string> secret_keys::open_cursor(std::string_view cursor, std::string_view about) const {
+std::optional<std::string> secret_keys::open_cursor(std::string_view cursor,
+                                                    std::string_view about) const {
     const auto plain = open_text(cursors_, cursor, about);
     return plain ? std::optional<std::string>(std::string(as_text(plain->view()))) : std::nullopt;
 }

@@ -3,8 +3,8 @@
 namespace insula::identity {
 namespace {
 
-constexpr pg::statement assert_session{"identity.assert_session",
-                                       "select control.assert_session($1, $2::bigint::integer, $3, $4)"};
+constexpr pg::statement assert_session{
+    "identity.assert_session", "select control.assert_session($1, $2::bigint::integer, $3, $4)"};
 
 }  // namespace
 

@@ -11,31 +11,40 @@
 namespace insula::identity {
 namespace {
 
-constexpr pg::statement find_account{"login.account",
-                                     "select id, password_hash, email_verified_at is not null, active, operator"
-                                     " from control.account where email_canonical = $1 and released_at is null"};
-// Every state but gone; a person is in few tenants, and the bound keeps an odd one from costing everybody.
+constexpr pg::statement find_account{
+    "login.account",
+    "select id, password_hash, email_verified_at is not null, active, operator"
+    " from control.account where email_canonical = $1 and released_at is null"};
+// Every state but gone; a person is in few tenants, and the bound keeps an odd one from costing
+// everybody.
 constexpr pg::statement find_tenants{
     "login.tenants",
     "select t.id, t.slug, t.name, t.status, t.cell, m.role, m.status from control.account a"
     " join control.membership m on m.user_id = a.id and m.status <> 'removed'"
     " join control.tenant t on t.id = m.tenant_id and t.status <> 'gone'"
     " where a.email_canonical = $1 and a.released_at is null order by t.slug limit 1000"};
-// Checking a password takes its time, and what was read before it may be over: the session is made, and its audit row
-// written, only where account, password, membership and tenant are still as they were.
+// Checking a password takes its time, and what was read before it may be over: the session is made,
+// and its audit row written, only where account, password, membership and tenant are still as they
+// were.
 constexpr pg::statement add_session{
     "login.session",
-    "with opened as (insert into control.session (id, user_id, tenant_id, refresh_hash, refresh_expires_at, expires_at,"
+    "with opened as (insert into control.session (id, user_id, tenant_id, refresh_hash, "
+    "refresh_expires_at, expires_at,"
     " ip, user_agent)"
     " select $1, a.id, $3, $4, now() + $5, now() + $6, $7, $8 from control.account a"
     " where a.id = $2 and a.active and a.released_at is null and a.password_hash = $9"
-    " and ($3::uuid is null or exists (select from control.membership m join control.tenant t on t.id = m.tenant_id"
-    " where m.tenant_id = $3 and m.user_id = a.id and m.status = 'active' and m.role = $10 and t.status = $11))"
+    " and ($3::uuid is null or exists (select from control.membership m join control.tenant t on "
+    "t.id = m.tenant_id"
+    " where m.tenant_id = $3 and m.user_id = a.id and m.status = 'active' and m.role = $10 and "
+    "t.status = $11))"
     " returning user_id)"
-    " insert into control.audit_log (id, tenant_id, user_id, action, entity_type, entity_id, ip, request_id)"
-    " select $12, $3, user_id, 'user.login', 'user', user_id::text, $7, $13 from opened returning id"};
-constexpr pg::statement new_hash{"login.rehash",
-                                 "update control.account set password_hash = $2 where id = $1 and password_hash = $3"};
+    " insert into control.audit_log (id, tenant_id, user_id, action, entity_type, entity_id, ip, "
+    "request_id)"
+    " select $12, $3, user_id, 'user.login', 'user', user_id::text, $7, $13 from opened returning "
+    "id"};
+constexpr pg::statement new_hash{
+    "login.rehash",
+    "update control.account set password_hash = $2 where id = $1 and password_hash = $3"};
 
 struct candidate {
     tenancy::tenant_entry where;
@@ -70,11 +79,12 @@ runtime::awaitable<result<std::optional<account>>> find(context& with, const log
     account found{row.get<user_id>(0), row.get<std::string>(1), row.get<bool>(2),
                   row.get<bool>(3),    row.get<bool>(4),        {}};
     for (const auto t : (*answer)[1]) {
-        found.tenants.push_back({{t.get<tenant_id>(0), t.get<std::int32_t>(4), t.get<std::string>(1)},
-                                 t.get<std::string>(2),
-                                 tenancy::parse_tenant_status(t.get<std::string_view>(3)),
-                                 token::parse_role(t.get<std::string_view>(5)).value_or(token::role::none),
-                                 t.get<std::string_view>(6) == "active"});
+        found.tenants.push_back(
+            {{t.get<tenant_id>(0), t.get<std::int32_t>(4), t.get<std::string>(1)},
+             t.get<std::string>(2),
+             tenancy::parse_tenant_status(t.get<std::string_view>(3)),
+             token::parse_role(t.get<std::string_view>(5)).value_or(token::role::none),
+             t.get<std::string_view>(6) == "active"});
     }
     co_return found;
 }
@@ -90,14 +100,15 @@ runtime::awaitable<result<bool>> check_password(context& with, const std::option
     });
 }
 
-/// A new hash when the costs in the configuration have changed; empty when the old one will do. Only for somebody who
-/// gets in, or the time of a refusal would tell that the password was right.
+/// A new hash when the costs in the configuration have changed; empty when the old one will do.
+/// Only for somebody who gets in, or the time of a refusal would tell that the password was right.
 runtime::awaitable<result<std::string>> better_hash(context& with, const account& who,
                                                     const password_attempt& password) {
     if (!with.hasher.needs_rehash(who.password_hash)) {
         co_return std::string();
     }
-    co_return co_await with.hashing.run([&with, &password] { return with.hasher.hash(password.view()); });
+    co_return co_await with.hashing.run(
+        [&with, &password] { return with.hasher.hash(password.view()); });
 }
 
 error wrong() {
@@ -125,17 +136,19 @@ result<const candidate*> choose(const account& who, const std::optional<std::str
         if (who.tenants.empty()) {
             return wrong();
         }
-        return who.tenants.size() == 1 ? result<const candidate*>(&who.tenants.front()) : choose_one(who.tenants);
+        return who.tenants.size() == 1 ? result<const candidate*>(&who.tenants.front())
+                                       : choose_one(who.tenants);
     }
-    const auto found =
-        std::ranges::find_if(who.tenants, [&](const candidate& t) { return t.where.slug == *slug; });
+    const auto found = std::ranges::find_if(
+        who.tenants, [&](const candidate& t) { return t.where.slug == *slug; });
     return found == who.tenants.end() ? result<const candidate*>(wrong()) : &*found;
 }
 
 std::optional<error> refuse(const context& with, const account& who, const candidate* tenant) {
     if (with.require_verified_email && !who.verified && tenant != nullptr) {
         return error(errc::email_not_verified,
-                     "Verify your e-mail address first: open the link in the mail we sent, or ask for another one "
+                     "Verify your e-mail address first: open the link in the mail we sent, or ask "
+                     "for another one "
                      "with POST /api/v1/auth/resend-verification.");
     }
     if (tenant == nullptr) {
@@ -153,10 +166,12 @@ std::optional<error> refuse(const context& with, const account& who, const candi
             }
             return error(errc::tenant_pending_deletion, "The tenant is about to be deleted.");
         case failed:
-            return error(errc::tenant_not_ready,
-                         "Setting the tenant up has failed; look at its status_url for the reason.");
+            return error(
+                errc::tenant_not_ready,
+                "Setting the tenant up has failed; look at its status_url for the reason.");
         default:
-            return error(errc::tenant_not_ready, "The tenant is not ready yet; try again in a moment.");
+            return error(errc::tenant_not_ready,
+                         "The tenant is not ready yet; try again in a moment.");
     }
 }
 
@@ -172,9 +187,10 @@ audit::entry failed_login(const caller& from, std::optional<user_id> user) {
     return entry;
 }
 
-/// The row commits before the answer goes out; its own failure must not turn a 401 into something else.
-runtime::awaitable<void> note_failure(context& with, const std::optional<account>& who, const login_form& form,
-                                      const caller& from) {
+/// The row commits before the answer goes out; its own failure must not turn a 401 into something
+/// else.
+runtime::awaitable<void> note_failure(context& with, const std::optional<account>& who,
+                                      const login_form& form, const caller& from) {
     std::optional<tenant_id> tenant;
     if (who && form.tenant_slug) {
         for (const auto& t : who->tenants) {
@@ -188,8 +204,9 @@ runtime::awaitable<void> note_failure(context& with, const std::optional<account
     (void)co_await with.control.run(std::move(work), from.until);
 }
 
-runtime::awaitable<result<issued_tokens>> open_session(context& with, token_service& tokens, const account& who,
-                                                       const candidate* tenant, const std::string& stronger,
+runtime::awaitable<result<issued_tokens>> open_session(context& with, token_service& tokens,
+                                                       const account& who, const candidate* tenant,
+                                                       const std::string& stronger,
                                                        const caller& from) {
     issued_tokens issued;
     issued.refresh_token = random_token_256();
@@ -215,10 +232,11 @@ runtime::awaitable<result<issued_tokens>> open_session(context& with, token_serv
 
     pg::unit work;
     work.add(add_session, claims.session, claims.subject, claims.tenant,
-             secret_keys::stored_form(issued.refresh_token.view()), refresh_lifetime, session_lifetime, from.ip,
-             from.user_agent, who.password_hash, token::name(claims.role),
-             tenant != nullptr ? tenancy::name(tenant->status) : std::string_view(), audit_id::make(),
-             from.request_id);
+             secret_keys::stored_form(issued.refresh_token.view()), refresh_lifetime,
+             session_lifetime, from.ip, from.user_agent, who.password_hash,
+             token::name(claims.role),
+             tenant != nullptr ? tenancy::name(tenant->status) : std::string_view(),
+             audit_id::make(), from.request_id);
     if (!stronger.empty()) {
         work.add(new_hash, who.id, stronger, who.password_hash);
     }
@@ -237,8 +255,8 @@ runtime::awaitable<result<issued_tokens>> open_session(context& with, token_serv
 
 }  // namespace
 
-runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& tokens, const login_form& form,
-                                                 caller from) {
+runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& tokens,
+                                                 const login_form& form, caller from) {
     auto who = co_await find(with, form, from.until);
     if (!who) {
         co_return who.error();
@@ -247,7 +265,8 @@ runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& t
     if (!checked) {
         co_return checked.error();
     }
-    auto tenant = *checked && (*who)->active ? choose(**who, form.tenant_slug) : result<const candidate*>(wrong());
+    auto tenant = *checked && (*who)->active ? choose(**who, form.tenant_slug)
+                                             : result<const candidate*>(wrong());
     if (!tenant) {
         if (tenant.error() == errc::invalid_credentials) {
             co_await note_failure(with, *who, form, from);

@@ -13,22 +13,27 @@ constexpr pg::statement void_older{"mail_token.void_older",
                                    "update control.mail_token set voided_at = now()"
                                    " where user_id = $1 and purpose = $2 and used_at is null"
                                    " and voided_at is null"};
-constexpr pg::statement store{"mail_token.store",
-                              "insert into control.mail_token (hash, purpose, user_id, email_canonical, expires_at)"
-                              " values ($1, $2, $3, $4, now() + $5)"};
-// One statement: the token is used and the account verified together, the audit row only the first time.
+constexpr pg::statement store{
+    "mail_token.store",
+    "insert into control.mail_token (hash, purpose, user_id, email_canonical, expires_at)"
+    " values ($1, $2, $3, $4, now() + $5)"};
+// One statement: the token is used and the account verified together, the audit row only the first
+// time.
 constexpr pg::statement use_verification{
     "mail_token.verify_email",
     "with token as ("
     "  select t.hash, t.user_id, t.used_at is not null as used from control.mail_token t"
     "  join control.account a on a.id = t.user_id and a.email_canonical = t.email_canonical"
     "  where t.hash = $1 and t.purpose = 'verify_email' and a.released_at is null"
-    "  and (t.used_at is not null or (t.voided_at is null and t.expires_at > now())) for update of t),"
+    "  and (t.used_at is not null or (t.voided_at is null and t.expires_at > now())) for update of "
+    "t),"
     " spent as (update control.mail_token m set used_at = now() from token"
     "  where m.hash = token.hash and not token.used),"
-    " verified as (update control.account a set email_verified_at = now(), version = version + 1, updated_at = now()"
+    " verified as (update control.account a set email_verified_at = now(), version = version + 1, "
+    "updated_at = now()"
     "  from token where a.id = token.user_id and a.email_verified_at is null returning a.id),"
-    " logged as (insert into control.audit_log (id, user_id, action, entity_type, entity_id, ip, request_id)"
+    " logged as (insert into control.audit_log (id, user_id, action, entity_type, entity_id, ip, "
+    "request_id)"
     "  select $2, id, 'user.email_verify', 'user', id::text, $3, $4 from verified)"
     " select user_id from token"};
 
@@ -41,8 +46,8 @@ std::string sealed_about(std::string_view purpose, std::string_view email) {
 void add_verification_mail(pg::unit& unit, const secret_keys& keys, const mail_recipient& to) {
     const auto token = random_token_256();
     unit.add(void_older, to.user, verify_email_purpose);
-    unit.add(store, secret_keys::stored_form(token.view()), verify_email_purpose, to.user, to.email_canonical,
-             verify_email_lifetime);
+    unit.add(store, secret_keys::stored_form(token.view()), verify_email_purpose, to.user,
+             to.email_canonical, verify_email_lifetime);
     auto request = queue::request_for<mail_job>(
         {.purpose = std::string(verify_email_purpose),
          .to = to.email,
@@ -53,22 +58,26 @@ void add_verification_mail(pg::unit& unit, const secret_keys& keys, const mail_r
 
 runtime::awaitable<result<>> verify_email(context& with, const opaque_token& token, caller from) {
     pg::unit work;
-    work.add(use_verification, secret_keys::stored_form(token.view()), audit_id::make(), from.ip, from.request_id);
+    work.add(use_verification, secret_keys::stored_form(token.view()), audit_id::make(), from.ip,
+             from.request_id);
     auto answer = co_await with.control.run(std::move(work), from.until);
     if (!answer) {
         co_return pg::to_error(answer.error());
     }
     if (answer->front().empty()) {
-        co_return error(errc::invalid_token_value,
-                        "The token is unknown, expired or replaced by a newer one. Ask for a new mail with "
-                        "POST /api/v1/auth/resend-verification.");
+        co_return error(
+            errc::invalid_token_value,
+            "The token is unknown, expired or replaced by a newer one. Ask for a new mail with "
+            "POST /api/v1/auth/resend-verification.");
     }
     co_return result<>();
 }
 
-runtime::awaitable<result<>> resend_verification(context& with, const email_address& email, caller from) {
+runtime::awaitable<result<>> resend_verification(context& with, const email_address& email,
+                                                 caller from) {
     pg::unit work;
-    queue::add_enqueue(work, run_id::make(), queue::request_for<resend_job>({.email_canonical = email.canonical()}));
+    queue::add_enqueue(work, run_id::make(),
+                       queue::request_for<resend_job>({.email_canonical = email.canonical()}));
     auto answer = co_await with.control.run(std::move(work), from.until);
     if (!answer) {
         co_return pg::to_error(answer.error());

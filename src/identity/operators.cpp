@@ -3,15 +3,17 @@
 namespace insula::identity {
 namespace {
 
-constexpr pg::statement add_operator{
-    "operators.create",
-    "insert into control.account (id, email, email_canonical, full_name, password_hash, email_verified_at, operator)"
-    " values ($1, $2, $3, 'Operator', $4, now(), true)"};
+constexpr pg::statement add_operator{"operators.create",
+                                     "insert into control.account (id, email, email_canonical, "
+                                     "full_name, password_hash, email_verified_at, operator)"
+                                     " values ($1, $2, $3, 'Operator', $4, now(), true)"};
 
 }  // namespace
 
-runtime::awaitable<result<user_id>> create_operator(pg::pool& control, const password_hasher& hasher,
-                                                    const email_address& email, const password_text& password,
+runtime::awaitable<result<user_id>> create_operator(pg::pool& control,
+                                                    const password_hasher& hasher,
+                                                    const email_address& email,
+                                                    const password_text& password,
                                                     runtime::deadline until) {
     if (const auto problem = check_new_password(password.view(), email.str())) {
         co_return error::validation("/password", problem->code, problem->detail);
@@ -22,7 +24,8 @@ runtime::awaitable<result<user_id>> create_operator(pg::pool& control, const pas
     const auto added = co_await control.run(std::move(work), until);
     if (!added) {
         if (added.error().violates("account_email_taken")) {
-            co_return error(errc::email_taken, "There is an account with this e-mail address already.");
+            co_return error(errc::email_taken,
+                            "There is an account with this e-mail address already.");
         }
         co_return pg::to_error(added.error());
     }

@@ -10,18 +10,21 @@
 namespace insula::identity {
 namespace {
 
-constexpr pg::statement add_account{"registration.account",
-                                    "insert into control.account (id, email, email_canonical, full_name,"
-                                    " password_hash) values ($1, $2, $3, $4, $5) returning created_at"};
-constexpr pg::statement add_tenant{"registration.tenant",
-                                   "insert into control.tenant (id, slug, name, cell) values ($1, $2, $3, $4)"};
+constexpr pg::statement add_account{
+    "registration.account",
+    "insert into control.account (id, email, email_canonical, full_name,"
+    " password_hash) values ($1, $2, $3, $4, $5) returning created_at"};
+constexpr pg::statement add_tenant{
+    "registration.tenant",
+    "insert into control.tenant (id, slug, name, cell) values ($1, $2, $3, $4)"};
 // An intent: the last step of provisioning makes it active.
 constexpr pg::statement add_membership{"registration.membership",
                                        "insert into control.membership (tenant_id, user_id, role)"
                                        " values ($1, $2, 'owner')"};
-constexpr pg::statement add_registration{"registration.registration",
-                                         "insert into control.registration (id_hash, tenant_id, user_id, run_id)"
-                                         " values ($1, $2, $3, $4)"};
+constexpr pg::statement add_registration{
+    "registration.registration",
+    "insert into control.registration (id_hash, tenant_id, user_id, run_id)"
+    " values ($1, $2, $3, $4)"};
 constexpr pg::statement find_registration{
     "registration.find",
     "select t.id, t.slug, t.name, t.status, r.run_id, t.failure_code, t.failure_detail"
@@ -33,7 +36,9 @@ error taken(const pg::pg_error& failure) {
         return {errc::slug_taken, "Another tenant has this slug. Choose another one."};
     }
     if (failure.violates("account_email_taken")) {
-        return {errc::email_taken, "There is an account with this e-mail address. Log in with it, or use another address."};
+        return {errc::email_taken,
+                "There is an account with this e-mail address. Log in with it, or use another "
+                "address."};
     }
     return pg::to_error(failure);
 }
@@ -44,10 +49,11 @@ struct hashed_password {
 };
 
 /// Strength and hash cost tens of milliseconds: on the CPU pool, whose queue is bounded.
-runtime::awaitable<result<std::string>> hash_new_password(context& with, const registration_form& form) {
+runtime::awaitable<result<std::string>> hash_new_password(context& with,
+                                                          const registration_form& form) {
     auto done = co_await with.hashing.run([&with, &form]() -> hashed_password {
-        if (auto problem = check_new_password(form.password.view(), form.email.str(), form.full_name.str(),
-                                              form.tenant_name.str())) {
+        if (auto problem = check_new_password(form.password.view(), form.email.str(),
+                                              form.full_name.str(), form.tenant_name.str())) {
             return {std::move(problem), {}};
         }
         return {std::nullopt, with.hasher.hash(form.password.view())};
@@ -106,17 +112,20 @@ runtime::awaitable<result<registered>> register_tenant(context& with, const regi
     const int cell = tenancy::choose_cell(made.tenant, with.cells);
 
     pg::unit work;
-    work.add(add_account, made.user, form.email.str(), form.email.canonical(), form.full_name, *hash);
+    work.add(add_account, made.user, form.email.str(), form.email.canonical(), form.full_name,
+             *hash);
     work.add(add_tenant, made.tenant, form.tenant_slug, form.tenant_name, cell);
     work.add(add_membership, made.tenant, made.user);
-    work.add(add_registration, secret_keys::stored_form(made.registration_id.view()), made.tenant, made.user, run);
+    work.add(add_registration, secret_keys::stored_form(made.registration_id.view()), made.tenant,
+             made.user, run);
     auto provision = queue::request_for<provision_job>(
         {.tenant = made.tenant, .owner = made.user, .cell = cell, .new_account = true});
     provision.tenant = made.tenant;
     provision.lock_key = "tenant:" + made.tenant.str();
     queue::add_enqueue(work, run, provision);
     add_verification_mail(
-        work, with.keys, {made.user, form.email.str(), form.email.canonical(), form.full_name.str()});
+        work, with.keys,
+        {made.user, form.email.str(), form.email.canonical(), form.full_name.str()});
     audit::entry entry;
     entry.action = "user.register";
     entry.entity_type = "user";
@@ -135,9 +144,10 @@ runtime::awaitable<result<registered>> register_tenant(context& with, const regi
     co_return made;
 }
 
-runtime::awaitable<result<registration_status>> read_registration(context& with, std::string_view registration_id,
-                                                                 runtime::deadline wait_until,
-                                                                 runtime::deadline until) {
+runtime::awaitable<result<registration_status>> read_registration(context& with,
+                                                                  std::string_view registration_id,
+                                                                  runtime::deadline wait_until,
+                                                                  runtime::deadline until) {
     auto found = co_await find(with, registration_id, until);
     if (!found) {
         co_return found.error();
@@ -151,8 +161,10 @@ runtime::awaitable<result<registration_status>> read_registration(context& with,
                 break;
             }
             // Another process may do the work, and its NOTIFY may be lost: look again each second.
-            (void)co_await watch.next(wait_until.sooner(runtime::deadline::after(std::chrono::seconds(1))));
-            const bool stopping = with.stopping != nullptr && with.stopping->load(std::memory_order_relaxed);
+            (void)co_await watch.next(
+                wait_until.sooner(runtime::deadline::after(std::chrono::seconds(1))));
+            const bool stopping =
+                with.stopping != nullptr && with.stopping->load(std::memory_order_relaxed);
             if (stopping || wait_until.expired()) {
                 found = co_await find(with, registration_id, until);
                 break;
@@ -162,7 +174,8 @@ runtime::awaitable<result<registration_status>> read_registration(context& with,
             co_return found.error();
         }
     }
-    auto steps = co_await queue::read_status(with.control, with.tasks.workflows(), found->run, until);
+    auto steps =
+        co_await queue::read_status(with.control, with.tasks.workflows(), found->run, until);
     if (!steps) {
         co_return pg::to_error(steps.error());
     }

@@ -8,8 +8,8 @@ token_service::token_service(std::span<runtime::loop* const> loops, token::autho
                              std::shared_ptr<const token::key_set> keys)
     : authority_(who) {
     for (auto* loop : loops) {
-        loops_.push_back(std::make_unique<per_loop>(
-            per_loop{loop, token::checker(who, keys, cache_entries_per_loop), token::signer(who, keys)}));
+        loops_.push_back(std::make_unique<per_loop>(per_loop{
+            loop, token::checker(who, keys, cache_entries_per_loop), token::signer(who, keys)}));
     }
 }
 

@@ -5,16 +5,21 @@
 namespace insula::identity {
 namespace {
 
-constexpr pg::statement read_one{"users.read",
-                                 "select id, email, full_name, email_verified_at is not null, created_at, updated_at,"
-                                 " version from control.account where id = $1 and active and released_at is null"};
+constexpr pg::statement read_one{
+    "users.read",
+    "select id, email, full_name, email_verified_at is not null, created_at, updated_at,"
+    " version from control.account where id = $1 and active and released_at is null"};
 // The audit row is written by the statement that changes, once for the row it changed.
 constexpr pg::statement rename_one{
     "users.rename",
-    "with changed as (update control.account set full_name = $2, version = version + 1, updated_at = now()"
-    "  where id = $1 and active and released_at is null and ($3::integer[] is null or version = any ($3))"
-    "  returning id, email, full_name, email_verified_at is not null, created_at, updated_at, version),"
-    " logged as (insert into control.audit_log (id, tenant_id, user_id, operator_user_id, action, entity_type,"
+    "with changed as (update control.account set full_name = $2, version = version + 1, updated_at "
+    "= now()"
+    "  where id = $1 and active and released_at is null and ($3::integer[] is null or version = "
+    "any ($3))"
+    "  returning id, email, full_name, email_verified_at is not null, created_at, updated_at, "
+    "version),"
+    " logged as (insert into control.audit_log (id, tenant_id, user_id, operator_user_id, action, "
+    "entity_type,"
     "  entity_id, changes, ip, request_id)"
     "  select $4, $5, $1, $6, 'user.update', 'user', id::text, $7::jsonb, $8, $9 from changed)"
     " select * from changed"};
@@ -25,8 +30,9 @@ constexpr pg::statement tenant_of_member{
     " where t.slug = $2 and t.status not in ('failed', 'gone')"};
 
 user to_user(const pg::row& row) {
-    return {row.get<user_id>(0),   row.get<std::string>(1), row.get<std::string>(2),  row.get<bool>(3),
-            row.get<timestamp>(4), row.get<timestamp>(5),   row.get<std::int32_t>(6)};
+    return {row.get<user_id>(0),     row.get<std::string>(1), row.get<std::string>(2),
+            row.get<bool>(3),        row.get<timestamp>(4),   row.get<timestamp>(5),
+            row.get<std::int32_t>(6)};
 }
 
 }  // namespace
@@ -44,14 +50,16 @@ runtime::awaitable<result<user>> read_user(context& with, user_id id, runtime::d
     co_return to_user(answer->front().front());
 }
 
-runtime::awaitable<result<user>> rename_user(context& with, const token::claims& who, const person_name& full_name,
-                                             std::optional<std::vector<std::int32_t>> if_versions, caller from) {
+runtime::awaitable<result<user>> rename_user(context& with, const token::claims& who,
+                                             const person_name& full_name,
+                                             std::optional<std::vector<std::int32_t>> if_versions,
+                                             caller from) {
     std::string changes;
     json_writer(changes).begin_object().member("full_name", full_name).end_object();
     pg::unit work;
     add_assert_session(work, who);
-    work.add(rename_one, who.subject, full_name, if_versions, audit_id::make(), who.tenant, who.actor, changes,
-             from.ip, from.request_id);
+    work.add(rename_one, who.subject, full_name, if_versions, audit_id::make(), who.tenant,
+             who.actor, changes, from.ip, from.request_id);
     work.add(read_one, who.subject);
     auto answer = co_await with.control.run(std::move(work), from.until);
     if (!answer) {
@@ -66,7 +74,8 @@ runtime::awaitable<result<user>> rename_user(context& with, const token::claims&
     co_return error(errc::precondition_failed, "The account has changed since; read it again.");
 }
 
-runtime::awaitable<result<tenant_view>> read_tenant(context& with, user_id reader, std::string_view slug,
+runtime::awaitable<result<tenant_view>> read_tenant(context& with, user_id reader,
+                                                    std::string_view slug,
                                                     runtime::deadline until) {
     pg::unit work;
     work.add(tenant_of_member, reader, slug);
@@ -78,13 +87,14 @@ runtime::awaitable<result<tenant_view>> read_tenant(context& with, user_id reade
         co_return error(errc::not_found, "There is no such tenant, or you are not a member of it.");
     }
     const auto row = answer->front().front();
-    co_return tenant_view{row.get<tenant_id>(0),
-                          row.get<std::string>(1),
-                          row.get<std::string>(2),
-                          tenancy::parse_tenant_status(row.get<std::string_view>(3)),
-                          token::parse_role(row.get<std::string_view>(4)).value_or(token::role::none),
-                          row.get<timestamp>(5),
-                          row.get<std::int32_t>(6)};
+    co_return tenant_view{
+        row.get<tenant_id>(0),
+        row.get<std::string>(1),
+        row.get<std::string>(2),
+        tenancy::parse_tenant_status(row.get<std::string_view>(3)),
+        token::parse_role(row.get<std::string_view>(4)).value_or(token::role::none),
+        row.get<timestamp>(5),
+        row.get<std::int32_t>(6)};
 }
 
 }  // namespace insula::identity

@@ -5,9 +5,8 @@
 #include "insula/core/random.hpp"
 #include "insula/pg/embedded_migrations.hpp"
 
-#include <openssl/evp.h>
-
 #include <fmt/format.h>
+#include <openssl/evp.h>
 
 #include <array>
 
@@ -23,12 +22,14 @@ constexpr pg::statement count_logins{
     " where not exists (select from pg_catalog.pg_roles where rolname = $1 || n)"};
 
 /// Statements that set one login up; its password as a verifier.
-std::string login_sql(const std::string& role, const secret_bytes& key, const std::string& database) {
+std::string login_sql(const std::string& role, const secret_bytes& key,
+                      const std::string& database) {
     const auto password = login_password(key, role);
     return fmt::format(
         "do $$ begin if not exists (select from pg_catalog.pg_roles where rolname = {0}) then "
         "create role {1} login noinherit; end if; end $$;\n"
-        "alter role {1} login noinherit nosuperuser nocreaterole nocreatedb noreplication nobypassrls password "
+        "alter role {1} login noinherit nosuperuser nocreaterole nocreatedb noreplication "
+        "nobypassrls password "
         "{2};\n"
         "grant connect on database {3} to {1};\n",
         quote_literal(role), quote_identifier(role), quote_literal(scram_verifier(password.view())),
@@ -53,7 +54,8 @@ std::string scram_verifier(std::string_view password) {
                        base64_encode(stored_key), base64_encode(server_key));
 }
 
-runtime::awaitable<pg::pg_result<>> bootstrap(pg::lease& administrator, const bootstrap_options& options) {
+runtime::awaitable<pg::pg_result<>> bootstrap(pg::lease& administrator,
+                                              const bootstrap_options& options) {
     std::string script = "begin;\nset local search_path = pg_catalog, pg_temp;\n";
     // Two administrators at once would meet in "tuple concurrently updated".
     script += "select pg_advisory_xact_lock(29676314724950274);\n";

@@ -9,8 +9,8 @@ constexpr pg::statement load_all{"tenancy.load",
                                  "select id, cell, slug from control.tenant"
                                  " where status not in ('failed', 'gone')"
                                  " order by created_at desc limit $1"};
-constexpr pg::statement find_one{"tenancy.find",
-                                 "select cell, slug from control.tenant where id = $1 and status <> 'gone'"};
+constexpr pg::statement find_one{
+    "tenancy.find", "select cell, slug from control.tenant where id = $1 and status <> 'gone'"};
 
 }  // namespace
 

@@ -9,24 +9,28 @@ namespace {
 
 constexpr std::int64_t batch_max = 50;  // measured: five times faster than one transaction each
 
-constexpr pg::statement known_files{"tenancy.tenant_migrations",
-                                    "select number, encode(checksum, 'hex') from control.tenant_migration"
-                                    " order by number"};
-constexpr pg::statement add_file{"tenancy.add_tenant_migration",
-                                 "insert into control.tenant_migration (number, name, checksum, sql)"
-                                 " values ($1, $2, decode($3, 'hex'), $4)"};
+constexpr pg::statement known_files{
+    "tenancy.tenant_migrations",
+    "select number, encode(checksum, 'hex') from control.tenant_migration"
+    " order by number"};
+constexpr pg::statement add_file{
+    "tenancy.add_tenant_migration",
+    "insert into control.tenant_migration (number, name, checksum, sql)"
+    " values ($1, $2, decode($3, 'hex'), $4)"};
 // Waits until every provisioning that may have read the older list has ended (see 0001_roles.sql).
 constexpr pg::statement wait_for_provisioning{"tenancy.wait_for_provisioning",
                                               "select pg_advisory_xact_lock(29676314724950273)"};
-constexpr pg::statement count_behind{"tenancy.count_behind",
-                                     "select count(*) from control.tenant where schema_version between 1 and $1"
-                                     " and status not in ('gone', 'deleting')"};
+constexpr pg::statement count_behind{
+    "tenancy.count_behind",
+    "select count(*) from control.tenant where schema_version between 1 and $1"
+    " and status not in ('gone', 'deleting')"};
 // Version 0 is a tenant without a schema yet: provisioning gives it the head.
-constexpr pg::statement list_batch{"tenancy.list_batch",
-                                   "select id from control.tenant where schema_version between 1 and $1"
-                                   " and status not in ('gone', 'deleting') and id > $2 order by id limit $3"};
-constexpr pg::statement migrate_some{"tenancy.migrate",
-                                     "select provision.apply_tenant_migrations(id) from unnest($1::uuid[]) id"};
+constexpr pg::statement list_batch{
+    "tenancy.list_batch",
+    "select id from control.tenant where schema_version between 1 and $1"
+    " and status not in ('gone', 'deleting') and id > $2 order by id limit $3"};
+constexpr pg::statement migrate_some{
+    "tenancy.migrate", "select provision.apply_tenant_migrations(id) from unnest($1::uuid[]) id"};
 
 pg::pg_error refused(std::string message) {
     pg::pg_error failure;
@@ -36,25 +40,29 @@ pg::pg_error refused(std::string message) {
 }
 
 /// How many of the files the database has already; refuses what does not agree with it.
-pg::pg_result<std::size_t> compare(const pg::result_set& known, std::span<const pg::migration> files) {
+pg::pg_result<std::size_t> compare(const pg::result_set& known,
+                                   std::span<const pg::migration> files) {
     std::size_t at = 0;
     for (const auto row : known) {
         const auto number = row.get<std::int32_t>(0);
         if (at >= files.size() || files[at].number != number) {
-            return refused("the database has tenant migration " + std::to_string(number) +
-                           ", which this program does not know: run a newer insula, or give the folder that "
-                           "holds it in INSULA_TENANT_MIGRATIONS");
+            return refused(
+                "the database has tenant migration " + std::to_string(number) +
+                ", which this program does not know: run a newer insula, or give the folder that "
+                "holds it in INSULA_TENANT_MIGRATIONS");
         }
         if (pg::migration_checksum(files[at].sql) != row.get<std::string_view>(1)) {
-            return refused("tenant migration " + std::to_string(number) + "_" + std::string(files[at].name) +
-                           " was changed after it had been applied: put it back and add a new file");
+            return refused(
+                "tenant migration " + std::to_string(number) + "_" + std::string(files[at].name) +
+                " was changed after it had been applied: put it back and add a new file");
         }
         ++at;
     }
     return at;
 }
 
-runtime::awaitable<pg::pg_result<>> record(pg::lease& owner, std::span<const pg::migration> files, bool check) {
+runtime::awaitable<pg::pg_result<>> record(pg::lease& owner, std::span<const pg::migration> files,
+                                           bool check) {
     pg::unit look;
     look.add(known_files);
     auto known = co_await owner.exec(std::move(look));
@@ -93,8 +101,10 @@ runtime::awaitable<pg::pg_result<>> migrate_these(pg::lease& owner, std::vector<
     co_return done ? pg::pg_result<>() : pg::pg_result<>(done.error());
 }
 
-/// A batch in one transaction; when that fails, each alone, so that one tenant's data holds up nobody else.
-runtime::awaitable<pg::pg_result<>> migrate_batch(pg::lease& owner, const std::vector<uuid>& tenants,
+/// A batch in one transaction; when that fails, each alone, so that one tenant's data holds up
+/// nobody else.
+runtime::awaitable<pg::pg_result<>> migrate_batch(pg::lease& owner,
+                                                  const std::vector<uuid>& tenants,
                                                   tenants_report& report) {
     const auto together = co_await migrate_these(owner, tenants);
     if (together) {
@@ -119,9 +129,8 @@ runtime::awaitable<pg::pg_result<>> migrate_batch(pg::lease& owner, const std::v
 
 }  // namespace
 
-runtime::awaitable<pg::pg_result<tenants_report>> migrate_tenants(pg::lease& owner,
-                                                                 std::span<const pg::migration> files,
-                                                                 bool check, migrate_progress progress) {
+runtime::awaitable<pg::pg_result<tenants_report>> migrate_tenants(
+    pg::lease& owner, std::span<const pg::migration> files, bool check, migrate_progress progress) {
     if (const auto recorded = co_await record(owner, files, check); !recorded) {
         co_return recorded.error();
     }

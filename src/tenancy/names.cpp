@@ -8,7 +8,8 @@
 namespace insula::tenancy {
 namespace {
 
-constexpr std::string_view role_kinds[] = {"owner", "app", "worker", "provisioner", "schema_owner", "gatekeeper", "tenant"};
+constexpr std::string_view role_kinds[] = {"owner",        "app",        "worker", "provisioner",
+                                           "schema_owner", "gatekeeper", "tenant"};
 constexpr std::size_t prefix_size_max = 32;
 
 std::string quoted(std::string_view text, char quote) {
@@ -76,7 +77,8 @@ std::string quote_identifier(std::string_view text) {
 }
 
 std::string quote_literal(std::string_view text) {
-    // A backslash is an ordinary character only under standard_conforming_strings; E'' is safe under both.
+    // A backslash is an ordinary character only under standard_conforming_strings; E'' is safe
+    // under both.
     if (text.find('\\') == std::string_view::npos) {
         return quoted(text, '\'');
     }

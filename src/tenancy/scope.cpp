@@ -17,12 +17,14 @@ struct scope_access {
 
 namespace {
 
-constexpr pg::statement assert_session{"tenancy.assert_session",
-                                       "select tenant_api.assert_session($1, $2::bigint::integer, $3)"};
+constexpr pg::statement assert_session{
+    "tenancy.assert_session", "select tenant_api.assert_session($1, $2::bigint::integer, $3)"};
 
-const tenant_entry& checked(const std::shared_ptr<const tenant_entry>& where, const token::claims& who) {
+const tenant_entry& checked(const std::shared_ptr<const tenant_entry>& where,
+                            const token::claims& who) {
     if (!where || who.tenant != where->id) {
-        throw std::logic_error("a tenant scope needs the directory entry of the token's own tenant");
+        throw std::logic_error(
+            "a tenant scope needs the directory entry of the token's own tenant");
     }
     return *where;
 }

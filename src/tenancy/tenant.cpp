@@ -33,7 +33,8 @@ error to_error(const pg::pg_error& failure) {
         return {errc::tenant_suspended, "The tenant is suspended.", failure.message};
     }
     if (failure.state == write_to_pending_deletion) {
-        return {errc::tenant_pending_deletion, "The tenant is about to be deleted.", failure.message};
+        return {errc::tenant_pending_deletion, "The tenant is about to be deleted.",
+                failure.message};
     }
     if (failure.state == write_to_not_ready) {
         return {errc::tenant_not_ready, "The tenant is not ready.", failure.message};

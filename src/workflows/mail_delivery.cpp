@@ -1,5 +1,6 @@
-// One mail, handed to the transport at least once and always as the same message: its Message-ID and date come from
-// the run's id, so a repeat after a crash is a repeat the receiver can recognise.
+// One mail, handed to the transport at least once and always as the same message: its Message-ID
+// and date come from the run's id, so a repeat after a crash is a repeat the receiver can
+// recognise.
 
 #include "add.hpp"
 
@@ -44,25 +45,29 @@ public:
     }
 
     static constexpr auto steps() {
-        return queue::steps<mail_delivery>({{.name = "send",
-                                             .call = &mail_delivery::send,
-                                             .retry = {.attempts_max = 20, .base = std::chrono::seconds(1)}}});
+        return queue::steps<mail_delivery>(
+            {{.name = "send",
+              .call = &mail_delivery::send,
+              .retry = {.attempts_max = 20, .base = std::chrono::seconds(1)}}});
     }
 
 private:
     result<mail::message> build(run_id run, const input& in) const {
-        const auto token = with_->keys.open_token(in.sealed_token, identity::sealed_about(in.purpose, in.to));
+        const auto token =
+            with_->keys.open_token(in.sealed_token, identity::sealed_about(in.purpose, in.to));
         const auto address = email_address::parse(in.to);
         const auto key = mail::message_key::parse(run.str());
         if (!token || !address || !key) {
-            return error(errc::internal, {}, "the mail's input does not open under this key-encryption key");
+            return error(errc::internal, {},
+                         "the mail's input does not open under this key-encryption key");
         }
         std::string path = in.purpose;
         std::ranges::replace(path, '_', '-');
         auto text = with_->templates.render(
-            in.purpose, {.link = with_->public_url + "/" + path + "?token=" + std::string(token->view()),
-                         .full_name = in.full_name,
-                         .hours = std::to_string(identity::verify_email_lifetime.count())});
+            in.purpose,
+            {.link = with_->public_url + "/" + path + "?token=" + std::string(token->view()),
+             .full_name = in.full_name,
+             .hours = std::to_string(identity::verify_email_lifetime.count())});
         if (!text) {
             return text.error();
         }

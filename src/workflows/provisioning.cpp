@@ -1,5 +1,5 @@
-// A new tenant: its role, schema and tables, then its door opens. Both steps share one transaction, because
-// PostgreSQL's DDL is transactional: nobody ever sees half a tenant.
+// A new tenant: its role, schema and tables, then its door opens. Both steps share one transaction,
+// because PostgreSQL's DDL is transactional: nobody ever sees half a tenant.
 
 #include "add.hpp"
 
@@ -15,18 +15,22 @@ namespace {
 using queue::database_step;
 using queue::step_result;
 
-constexpr pg::statement create_tenant{"provisioning.create", "select provision.create_tenant($1, $2)"};
+constexpr pg::statement create_tenant{"provisioning.create",
+                                      "select provision.create_tenant($1, $2)"};
 constexpr pg::statement drop_tenant{"provisioning.drop", "select provision.drop_tenant($1)"};
-constexpr pg::statement mark_ready{"provisioning.ready",
-                                   "update control.tenant set status = 'ready', failure_code = null,"
-                                   " failure_detail = null, version = version + 1 where id = $1"};
-constexpr pg::statement activate_owner{"provisioning.owner",
-                                       "update control.membership set status = 'active'"
-                                       " where tenant_id = $1 and user_id = $2 and status = 'pending'"};
-constexpr pg::statement mark_failed{"provisioning.failed",
-                                    "update control.tenant set status = 'failed', failure_code = $2,"
-                                    " failure_detail = $3, version = version + 1"
-                                    " where id = $1 and status = 'provisioning'"};
+constexpr pg::statement mark_ready{
+    "provisioning.ready",
+    "update control.tenant set status = 'ready', failure_code = null,"
+    " failure_detail = null, version = version + 1 where id = $1"};
+constexpr pg::statement activate_owner{
+    "provisioning.owner",
+    "update control.membership set status = 'active'"
+    " where tenant_id = $1 and user_id = $2 and status = 'pending'"};
+constexpr pg::statement mark_failed{
+    "provisioning.failed",
+    "update control.tenant set status = 'failed', failure_code = $2,"
+    " failure_detail = $3, version = version + 1"
+    " where id = $1 and status = 'provisioning'"};
 constexpr pg::statement release_account{"provisioning.release",
                                         "update control.account set released_at = now()"
                                         " where id = $1 and released_at is null"};

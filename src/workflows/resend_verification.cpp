@@ -13,10 +13,11 @@ using queue::database_step;
 using queue::step_result;
 
 // The row is locked: of two tasks for one address, the later one voids the token of the earlier.
-constexpr pg::statement find_unverified{"resend.find",
-                                        "select id, email, email_canonical, full_name from control.account"
-                                        " where email_canonical = $1 and released_at is null and active"
-                                        " and email_verified_at is null for update"};
+constexpr pg::statement find_unverified{
+    "resend.find",
+    "select id, email, email_canonical, full_name from control.account"
+    " where email_canonical = $1 and released_at is null and active"
+    " and email_verified_at is null for update"};
 
 class resend_verification : public identity::resend_job {
 public:
@@ -32,14 +33,15 @@ public:
         if (!found->front().empty()) {
             const auto row = found->front().front();
             identity::add_verification_mail(step.deferred(), *keys_,
-                                            {row.get<user_id>(0), row.get<std::string>(1), row.get<std::string>(2),
-                                             row.get<std::string>(3)});
+                                            {row.get<user_id>(0), row.get<std::string>(1),
+                                             row.get<std::string>(2), row.get<std::string>(3)});
         }
         co_return step_result<>();
     }
 
     static constexpr auto steps() {
-        return queue::steps<resend_verification>({{.name = "send", .run = &resend_verification::send}});
+        return queue::steps<resend_verification>(
+            {{.name = "send", .run = &resend_verification::send}});
     }
 
 private:

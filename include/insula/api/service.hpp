@@ -23,8 +23,8 @@ struct services {
     http::rate_limiter* limiter = nullptr;  ///< null: INSULA_RATE_LIMIT=off
     std::string public_url;                 ///< issuer, and links in mail; no slash at the end
     bool mail_pages = false;                ///< `insula dev`: answer the links of mails ourselves
-    bool metrics_here = true;               ///< false: an admin listener has /metrics, the public one does not
-    bool projects = true;                   ///< false: INSULA_TENANT_MIGRATIONS replaced the example's schema
+    bool metrics_here = true;  ///< false: an admin listener has /metrics, the public one does not
+    bool projects = true;      ///< false: INSULA_TENANT_MIGRATIONS replaced the example's schema
     std::string version;
     /// Empty: ready. Else what is wrong, as codes.
     std::function<runtime::awaitable<std::vector<std::string>>(runtime::deadline)> readiness;

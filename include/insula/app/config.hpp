@@ -65,16 +65,17 @@ struct setting {
 };
 const std::vector<setting>& settings();
 
-/// Where values come from, strongest first: flags by setting name, the environment (`name=value` texts), the
-/// TOML file when `file` is not empty.
+/// Where values come from, strongest first: flags by setting name, the environment (`name=value`
+/// texts), the TOML file when `file` is not empty.
 struct config_sources {
     std::map<std::string, std::string> flags;
     std::vector<std::string> environment;
     std::string file;
 };
 
-/// `base` is what the command has instead of the defaults above. Errors: one sentence that names the setting, what
-/// is wrong and what would be right; an unknown key or an unknown INSULA_ variable is one.
+/// `base` is what the command has instead of the defaults above. Errors: one sentence that names
+/// the setting, what is wrong and what would be right; an unknown key or an unknown INSULA_
+/// variable is one.
 result<config> load_config(const config_sources& sources, config base = {});
 
 /// The effective values as TOML, secrets redacted.

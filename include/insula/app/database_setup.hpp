@@ -15,11 +15,11 @@ namespace insula::app {
 /// Lines for the person at the terminal.
 using progress = std::function<void(std::string_view)>;
 
-/// `insula bootstrap`: the database when it is missing, then roles, privileges and the provisioner's functions.
-/// Blocks. Errors: internal with a sentence.
-/// `key_is_new`: the key was made just now, so it must not replace the one an installation lives on.
-result<> bootstrap_database(const config& values, const database_url& administrator, std::string_view database,
-                            bool key_is_new, const progress& tell);
+/// `insula bootstrap`: the database when it is missing, then roles, privileges and the
+/// provisioner's functions. Blocks. Errors: internal with a sentence. `key_is_new`: the key was
+/// made just now, so it must not replace the one an installation lives on.
+result<> bootstrap_database(const config& values, const database_url& administrator,
+                            std::string_view database, bool key_is_new, const progress& tell);
 
 struct migration_summary {
     int control_head = 0;
@@ -36,7 +36,8 @@ result<migration_summary> migrate_database(const config& values, bool check, con
 /// The tenants' migrations: built in, or the files of INSULA_TENANT_MIGRATIONS.
 class tenant_migration_files {
 public:
-    /// Error: internal with a sentence (unreadable, a name that is not NNNN_name.sql, two of one number).
+    /// Error: internal with a sentence (unreadable, a name that is not NNNN_name.sql, two of one
+    /// number).
     static result<tenant_migration_files> load(const config& values);
     std::span<const pg::migration> files() const noexcept { return files_; }
 

@@ -8,8 +8,8 @@
 
 namespace insula::audit {
 
-/// One thing that happened. `action` is one of API.md's list ("project.create"); `changes` is JSON text.
-/// The id is made here, before anything is sent: after a lost COMMIT it is the witness.
+/// One thing that happened. `action` is one of API.md's list ("project.create"); `changes` is JSON
+/// text. The id is made here, before anything is sent: after a lost COMMIT it is the witness.
 struct entry {
     audit_id id = audit_id::make();
     std::string_view action;
@@ -28,11 +28,11 @@ struct entry {
 /// `tenant` is null for what happens outside any tenant.
 void add(pg::unit& unit, const entry& what, std::optional<tenant_id> tenant);
 
-/// The select-list expression that writes an audit row from inside a tenant's statement, once per row the
-/// statement changed: `select c.id, tenant_api.audit_add($2, …) from changed c`. The tenant is the role's.
-/// Parameters follow in the order of tenant_params().
-#define INSULA_AUDIT_ADD(id, action, type, entity, changes, user, actor, ip, request)                 \
-    "tenant_api.audit_add(" id ", '" action "', '" type "', " entity ", " changes ", " user ", " actor \
-    ", " ip ", " request ")"
+/// The select-list expression that writes an audit row from inside a tenant's statement, once per
+/// row the statement changed: `select c.id, tenant_api.audit_add($2, …) from changed c`. The tenant
+/// is the role's. Parameters follow in the order of tenant_params().
+#define INSULA_AUDIT_ADD(id, action, type, entity, changes, user, actor, ip, request)       \
+    "tenant_api.audit_add(" id ", '" action "', '" type "', " entity ", " changes ", " user \
+    ", " actor ", " ip ", " request ")"
 
 }  // namespace insula::audit

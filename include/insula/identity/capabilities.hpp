@@ -15,15 +15,17 @@ public:
     /// `key_encryption_key` is 32 bytes.
     explicit secret_keys(const secret_bytes& key_encryption_key);
 
-    /// What `column` keeps of a token that a client holds: SHA-256. Tokens have 128 or 256 random bits, so a
-    /// plain hash cannot be searched.
+    /// What `column` keeps of a token that a client holds: SHA-256. Tokens have 128 or 256 random
+    /// bits, so a plain hash cannot be searched.
     static digest_256 stored_form(std::string_view token);
 
-    /// A mail's token inside a task's input, as base64. `about` (user and purpose) is authenticated.
+    /// A mail's token inside a task's input, as base64. `about` (user and purpose) is
+    /// authenticated.
     std::string seal_token(const secret_string& token, std::string_view about) const;
     std::optional<secret_string> open_token(std::string_view sealed, std::string_view about) const;
 
-    /// A cursor that can be read but not made or changed by a client; `about` names the list and the tenant.
+    /// A cursor that can be read but not made or changed by a client; `about` names the list and
+    /// the tenant.
     std::string seal_cursor(std::string_view position, std::string_view about) const;
     std::optional<std::string> open_cursor(std::string_view cursor, std::string_view about) const;
 

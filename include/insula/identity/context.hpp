@@ -27,7 +27,8 @@ struct context {
     const clock_source& clock;
     int cells = 1;
     bool require_verified_email = true;
-    const std::atomic<bool>* stopping = nullptr;  ///< true: the service ends, so long waits answer what there is
+    const std::atomic<bool>* stopping =
+        nullptr;  ///< true: the service ends, so long waits answer what there is
 };
 
 /// The request behind a call, for audit rows and sessions.
@@ -38,7 +39,8 @@ struct caller {
     runtime::deadline until;
 };
 
-/// Adds control.assert_session() as the unit's next statement: what the control plane's own writes begin with.
+/// Adds control.assert_session() as the unit's next statement: what the control plane's own writes
+/// begin with.
 void add_assert_session(pg::unit& unit, const token::claims& who);
 
 }  // namespace insula::identity

@@ -1,6 +1,7 @@
 #pragma once
-// What identity enqueues. Kind and input are declared here, below the workflows that run them, because
-// identity may not know those; workflows/<name>.hpp derives from the job and adds the steps.
+// What identity enqueues. Kind and input are declared here, below the workflows that run them,
+// because identity may not know those; workflows/<name>.hpp derives from the job and adds the
+// steps.
 
 #include "insula/core/ids.hpp"
 
@@ -17,7 +18,8 @@ struct provision_input {
     tenant_id tenant;
     user_id owner;
     std::int32_t cell = 0;
-    /// The account was made by the same registration, so its mail address is free again when that fails.
+    /// The account was made by the same registration, so its mail address is free again when that
+    /// fails.
     bool new_account = false;
 };
 BOOST_DESCRIBE_STRUCT(provision_input, (), (tenant, owner, cell, new_account))
@@ -49,8 +51,8 @@ struct resend_input {
 };
 BOOST_DESCRIBE_STRUCT(resend_input, (), (email_canonical))
 
-/// Looks the address up and, when there is somebody to verify, sends a new mail. A task, so that the answer to
-/// the caller takes the same time whether there is somebody or not.
+/// Looks the address up and, when there is somebody to verify, sends a new mail. A task, so that
+/// the answer to the caller takes the same time whether there is somebody or not.
 struct resend_job {
     static constexpr std::string_view kind = "mail.resend_verification";
     using input = resend_input;

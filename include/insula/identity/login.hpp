@@ -13,7 +13,8 @@ namespace insula::identity {
 inline constexpr std::chrono::hours refresh_lifetime{7 * 24};
 inline constexpr std::chrono::hours session_lifetime{30 * 24};
 
-/// The body of POST /auth/login. A slug that breaks the rules is simply unknown, so it is taken as text.
+/// The body of POST /auth/login. A slug that breaks the rules is simply unknown, so it is taken as
+/// text.
 struct login_form {
     email_address email;
     password_attempt password;
@@ -37,11 +38,11 @@ struct issued_tokens {
     std::optional<token_tenant> tenant;  ///< none: an operator without a tenant
 };
 
-/// Errors: invalid_credentials, alike for an unknown mail, a wrong password, an inactive account, no membership and
-/// an unknown tenant, each after the same work (G15). After a right password: email_not_verified,
-/// tenant_required (with the list), tenant_not_ready, tenant_suspended, tenant_pending_deletion. overloaded when
-/// too many passwords are being checked.
-runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& tokens, const login_form& form,
-                                                 caller from);
+/// Errors: invalid_credentials, alike for an unknown mail, a wrong password, an inactive account,
+/// no membership and an unknown tenant, each after the same work (G15). After a right password:
+/// email_not_verified, tenant_required (with the list), tenant_not_ready, tenant_suspended,
+/// tenant_pending_deletion. overloaded when too many passwords are being checked.
+runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& tokens,
+                                                 const login_form& form, caller from);
 
 }  // namespace insula::identity

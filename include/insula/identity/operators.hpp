@@ -6,10 +6,13 @@
 
 namespace insula::identity {
 
-/// A platform operator: an account without a tenant, its address taken as verified. Blocks its thread for the
-/// hash, so it is for commands, not for a serving loop. Errors: validation_failed (weak password), email_taken.
-runtime::awaitable<result<user_id>> create_operator(pg::pool& control, const password_hasher& hasher,
-                                                    const email_address& email, const password_text& password,
+/// A platform operator: an account without a tenant, its address taken as verified. Blocks its
+/// thread for the hash, so it is for commands, not for a serving loop. Errors: validation_failed
+/// (weak password), email_taken.
+runtime::awaitable<result<user_id>> create_operator(pg::pool& control,
+                                                    const password_hasher& hasher,
+                                                    const email_address& email,
+                                                    const password_text& password,
                                                     runtime::deadline until);
 
 }  // namespace insula::identity

@@ -24,15 +24,16 @@ struct registration_form {
 BOOST_DESCRIBE_STRUCT(registration_form, (), (email, password, full_name, tenant_name, tenant_slug))
 
 struct registered {
-    /// The capability: 22 characters of base64url. Stored hashed; whoever has it may watch and retry.
+    /// The capability: 22 characters of base64url. Stored hashed; whoever has it may watch and
+    /// retry.
     secret_string registration_id;
     user_id user;
     tenant_id tenant;
     timestamp created_at;
 };
 
-/// One transaction: account, tenant, membership intent, provisioning and mail tasks, audit (G40). Errors:
-/// validation_failed (weak password), slug_taken, email_taken, overloaded.
+/// One transaction: account, tenant, membership intent, provisioning and mail tasks, audit (G40).
+/// Errors: validation_failed (weak password), slug_taken, email_taken, overloaded.
 runtime::awaitable<result<registered>> register_tenant(context& with, const registration_form& form,
                                                        caller from);
 
@@ -40,7 +41,8 @@ struct registration_status {
     tenant_id tenant;
     std::string slug;
     std::string name;
-    /// provisioning, ready or failed; what happened to the tenant after it was ready is not told here.
+    /// provisioning, ready or failed; what happened to the tenant after it was ready is not told
+    /// here.
     tenancy::tenant_status status = tenancy::tenant_status::provisioning;
     std::vector<queue::step_status> steps;
     std::string failure_code;  ///< empty unless failed
@@ -50,8 +52,9 @@ struct registration_status {
 };
 
 /// Waits until the state is final or `wait_until` has passed. Errors: not_found.
-runtime::awaitable<result<registration_status>> read_registration(context& with, std::string_view registration_id,
-                                                                 runtime::deadline wait_until,
-                                                                 runtime::deadline until);
+runtime::awaitable<result<registration_status>> read_registration(context& with,
+                                                                  std::string_view registration_id,
+                                                                  runtime::deadline wait_until,
+                                                                  runtime::deadline until);
 
 }  // namespace insula::identity

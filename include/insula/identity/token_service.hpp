@@ -11,8 +11,8 @@
 
 namespace insula::identity {
 
-/// Signs and checks access tokens on every loop: each has its own contexts and cache, so nothing is shared and
-/// nothing locks. check() and sign() act for the loop they are called on.
+/// Signs and checks access tokens on every loop: each has its own contexts and cache, so nothing is
+/// shared and nothing locks. check() and sign() act for the loop they are called on.
 class token_service {
 public:
     static constexpr std::size_t cache_entries_per_loop = 8192;
@@ -22,7 +22,8 @@ public:
                   std::shared_ptr<const token::key_set> keys);
 
     /// See token::checker::check: copy the claims before the next await.
-    boost::system::result<const token::claims*, token::refusal> check(std::string_view token, timestamp now) {
+    boost::system::result<const token::claims*, token::refusal> check(std::string_view token,
+                                                                      timestamp now) {
         return here().checker.check(token, now);
     }
     result<std::string> sign(const token::claims& what) { return here().signer.sign(what); }

@@ -17,12 +17,14 @@ struct bootstrap_options {
 
 inline constexpr int cells_max = 256;
 
-/// What a database administrator does once (and again, to add cells or change the secret): roles, privileges,
-/// the provisioner's functions. `administrator` is connected to the service's database as a superuser. All in one transaction: it is done or it is not.
-runtime::awaitable<pg::pg_result<>> bootstrap(pg::lease& administrator, const bootstrap_options& options);
+/// What a database administrator does once (and again, to add cells or change the secret): roles,
+/// privileges, the provisioner's functions. `administrator` is connected to the service's database
+/// as a superuser. All in one transaction: it is done or it is not.
+runtime::awaitable<pg::pg_result<>> bootstrap(pg::lease& administrator,
+                                              const bootstrap_options& options);
 
-/// A SCRAM-SHA-256 verifier (RFC 5802, RFC 7677) in PostgreSQL's notation: the password itself never travels
-/// in SQL, so it is in no server log.
+/// A SCRAM-SHA-256 verifier (RFC 5802, RFC 7677) in PostgreSQL's notation: the password itself
+/// never travels in SQL, so it is in no server log.
 std::string scram_verifier(std::string_view password);
 
 /// How many of the logins insula_cell_0 … exist without a gap; what a service checks at start.

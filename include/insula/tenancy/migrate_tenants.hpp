@@ -24,12 +24,12 @@ struct tenants_report {
 /// Called after each batch with (done, total).
 using migrate_progress = std::function<void(std::size_t, std::size_t)>;
 
-/// Writes the tenants' migrations down (control.tenant_migration; a file that was applied may not change:
-/// migration_refused) and brings every tenant's schema to head, in batches of their own transactions, so that
-/// it can be interrupted and goes on where it stopped. Tenants that are made meanwhile get the new head:
-/// provisioning holds a shared lock that this waits for once. `check` only counts. `owner` is the owner's login.
-runtime::awaitable<pg::pg_result<tenants_report>> migrate_tenants(pg::lease& owner,
-                                                                 std::span<const pg::migration> files,
-                                                                 bool check, migrate_progress progress);
+/// Writes the tenants' migrations down (control.tenant_migration; a file that was applied may not
+/// change: migration_refused) and brings every tenant's schema to head, in batches of their own
+/// transactions, so that it can be interrupted and goes on where it stopped. Tenants that are made
+/// meanwhile get the new head: provisioning holds a shared lock that this waits for once. `check`
+/// only counts. `owner` is the owner's login.
+runtime::awaitable<pg::pg_result<tenants_report>> migrate_tenants(
+    pg::lease& owner, std::span<const pg::migration> files, bool check, migrate_progress progress);
 
 }  // namespace insula::tenancy

@@ -16,8 +16,8 @@ std::string tenant_name(tenant_id tenant);
 /// The roles of one installation. Roles are shared by a whole PostgreSQL cluster, hence the prefix.
 class role_names {
 public:
-    /// Lower-case letters, digits and underscores, 1 to 32 characters, a letter first, not ending in _schema; else
-    /// nullopt.
+    /// Lower-case letters, digits and underscores, 1 to 32 characters, a letter first, not ending
+    /// in _schema; else nullopt.
     static std::optional<role_names> make(std::string_view prefix);
 
     const std::string& prefix() const noexcept { return prefix_; }
@@ -38,11 +38,12 @@ private:
     std::string prefix_;
 };
 
-/// Replaces `{role:owner}` by the quoted name, `{name:owner}` by the bare one, `{prefix}` and `{database}`.
+/// Replaces `{role:owner}` by the quoted name, `{name:owner}` by the bare one, `{prefix}` and
+/// `{database}`.
 std::string expand_names(std::string_view sql, const role_names& roles, std::string_view database);
 
-/// The password of a login: derived from the key-encryption key (HKDF, one label per role), so that one
-/// secret configures all connections. 43 characters of base64url.
+/// The password of a login: derived from the key-encryption key (HKDF, one label per role), so that
+/// one secret configures all connections. 43 characters of base64url.
 secret_string login_password(const secret_bytes& key_encryption_key, std::string_view role);
 
 /// `text` as a quoted SQL identifier.

@@ -18,7 +18,8 @@ public:
     /// `pools[k]` logs in as cell k. They outlive this.
     explicit cells(std::vector<pg::pool*> pools) : pools_(std::move(pools)) {}
     pg::pool& of(int cell) const { return *pools_.at(static_cast<std::size_t>(cell)); }
-    /// False for a tenant that a process with more cells has made: this one must be restarted with as many.
+    /// False for a tenant that a process with more cells has made: this one must be restarted with
+    /// as many.
     bool has(int cell) const noexcept { return cell >= 0 && cell < count(); }
     int count() const noexcept { return static_cast<int>(pools_.size()); }
 
@@ -29,8 +30,9 @@ private:
 /// Where a new tenant goes: a function of its id, so that no counter has to be locked.
 int choose_cell(tenant_id tenant, int cells) noexcept;
 
-/// Statements for one tenant, made by its scope only. They travel as one implicit transaction behind the
-/// switch to the tenant's role: one round trip, and nothing of it outlives the unit's Sync.
+/// Statements for one tenant, made by its scope only. They travel as one implicit transaction
+/// behind the switch to the tenant's role: one round trip, and nothing of it outlives the unit's
+/// Sync.
 class tenant_unit {
 public:
     /// `what` names its tables as `{t}.projects`.
@@ -46,21 +48,22 @@ private:
     bool asserts_session_ = false;
 };
 
-/// The only way to tenant SQL. Made from verified claims; there is no function here or elsewhere that takes a
-/// schema or role name from a caller.
+/// The only way to tenant SQL. Made from verified claims; there is no function here or elsewhere
+/// that takes a schema or role name from a caller.
 class tenant_scope {
 public:
     /// `who.tenant` must be set and `where` its directory entry (asserted).
-    tenant_scope(const cells& all, std::shared_ptr<const tenant_entry> where, const token::claims& who,
-                 std::string client, std::string request_id, runtime::deadline until);
+    tenant_scope(const cells& all, std::shared_ptr<const tenant_entry> where,
+                 const token::claims& who, std::string client, std::string request_id,
+                 runtime::deadline until);
 
     tenant_id tenant() const noexcept { return where_->id; }
     const token::claims& who() const noexcept { return who_; }
 
     /// Decided from the token and what is in memory; costs nothing in the database.
     tenant_unit read() const;
-    /// Begins with assert_session(): a write of an ended session, or to a tenant that is not ready, raises
-    /// before it touches anything, and is therefore exact on every process.
+    /// Begins with assert_session(): a write of an ended session, or to a tenant that is not ready,
+    /// raises before it touches anything, and is therefore exact on every process.
     tenant_unit write() const;
 
     /// One round trip. One result per statement added by the caller. Errors: see tenancy::to_error.

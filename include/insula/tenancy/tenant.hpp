@@ -35,8 +35,8 @@ inline constexpr pg::sqlstate no_such_cell{"IT002"};
 inline constexpr pg::sqlstate no_tenant_scope{"IT403"};
 inline constexpr pg::sqlstate no_such_tenant{"IT404"};
 
-/// What a client hears of a failed unit: the states above as invalid_token, tenant_suspended and so on,
-/// everything else as pg::to_error.
+/// What a client hears of a failed unit: the states above as invalid_token, tenant_suspended and so
+/// on, everything else as pg::to_error.
 error to_error(const pg::pg_error& failure);
 
 }  // namespace insula::tenancy

@@ -9,7 +9,8 @@
 
 namespace insula::workflows {
 
-/// What workflows need besides the database connection that the engine gives them. Outlives the engine.
+/// What workflows need besides the database connection that the engine gives them. Outlives the
+/// engine.
 struct services {
     const identity::secret_keys& keys;
     mail::transport& mail;

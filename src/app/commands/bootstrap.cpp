@@ -49,9 +49,12 @@ int bootstrap(const configuration_flags& flags, const std::string& admin_url) {
     if (!ended) {
         return complain(sentence_of(ended.error()), failed);
     }
-    tell(fmt::format("Roles, privileges and functions of {} are in place ({} cells).", database, values->cells));
+    tell(fmt::format("Roles, privileges and functions of {} are in place ({} cells).", database,
+                     values->cells));
     if (made_key) {
-        tell("A key-encryption key was made. Keep it: without it tokens, cursors and logins are lost.");
+        tell(
+            "A key-encryption key was made. Keep it: without it tokens, cursors and logins are "
+            "lost.");
         say("INSULA_KEY_ENCRYPTION_KEY=" + values->key_encryption_key);
     }
     if (values->database_url.empty()) {
@@ -64,11 +67,14 @@ int bootstrap(const configuration_flags& flags, const std::string& admin_url) {
 }  // namespace
 
 void add_bootstrap(CLI::App& program, chosen_command& chosen) {
-    auto* command = program.add_subcommand(
-        "bootstrap", "Makes the database, its roles and privileges, as a database administrator; may be repeated");
+    auto* command = program.add_subcommand("bootstrap",
+                                           "Makes the database, its roles and privileges, as a "
+                                           "database administrator; may be repeated");
     auto flags = std::make_shared<configuration_flags>();
     auto admin_url = std::make_shared<std::string>();
-    command->add_option("--admin-url", *admin_url, "PostgreSQL URL of an administrator, naming a database that exists")
+    command
+        ->add_option("--admin-url", *admin_url,
+                     "PostgreSQL URL of an administrator, naming a database that exists")
         ->required();
     flags->add_to(*command);
     command->callback([&chosen, flags, admin_url] {

@@ -8,9 +8,8 @@
 #include "insula/runtime/listener.hpp"
 #include "insula/runtime/signals.hpp"
 
-#include <fmt/format.h>
-
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <array>
@@ -30,7 +29,8 @@ error wrong(std::string sentence) {
     return {errc::internal, {}, std::move(sentence)};
 }
 
-/// DATA/key: made once, readable for the owner only; losing it would lose every login of this data directory.
+/// DATA/key: made once, readable for the owner only; losing it would lose every login of this data
+/// directory.
 result<std::string> key_of(const fs::path& data_dir) {
     const auto file = data_dir / "key";
     if (fs::exists(file)) {
@@ -38,7 +38,8 @@ result<std::string> key_of(const fs::path& data_dir) {
         std::string text;
         in >> text;
         if (text.empty()) {
-            return wrong(file.string() + " is empty or unreadable. Put the old key back, or remove " +
+            return wrong(file.string() +
+                         " is empty or unreadable. Put the old key back, or remove " +
                          data_dir.string() + " to begin anew.");
         }
         return text;
@@ -48,8 +49,9 @@ result<std::string> key_of(const fs::path& data_dir) {
     const auto text = base64_encode(bytes);
     const auto part = file.string() + ".new";
     const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                         ::fsync(fd) == 0;
+    const bool written =
+        fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+        ::fsync(fd) == 0;
     if (fd >= 0) {
         ::close(fd);
     }
@@ -59,7 +61,8 @@ result<std::string> key_of(const fs::path& data_dir) {
     return text;
 }
 
-/// SO_REUSEPORT would let a second instance share the port silently; a listener without it is refused.
+/// SO_REUSEPORT would let a second instance share the port silently; a listener without it is
+/// refused.
 result<> address_is_free(const config& values) {
     auto loop = runtime::make_loop({.kind = runtime::backend::epoll});
     if (!loop) {
@@ -73,7 +76,8 @@ result<> address_is_free(const config& values) {
     return {};
 }
 
-void print_first_steps(const std::string& address, const config& values, const std::string& data_dir) {
+void print_first_steps(const std::string& address, const config& values,
+                       const std::string& data_dir) {
     const auto url = "http://" + address;
     say(fmt::format(R"(
 Insula is ready at {0}   (mail is written to {1}; stop with Ctrl-C)
@@ -119,8 +123,9 @@ int dev(const configuration_flags& flags, const std::string& data_dir) {
         return complain(sentence_of(values.error()), wrong_configuration);
     }
     if (!values->database_url.empty()) {
-        return complain("insula dev runs its own PostgreSQL; unset INSULA_DATABASE_URL, or use insula serve.",
-                        wrong_configuration);
+        return complain(
+            "insula dev runs its own PostgreSQL; unset INSULA_DATABASE_URL, or use insula serve.",
+            wrong_configuration);
     }
     if (auto free = address_is_free(*values); !free) {
         return complain(sentence_of(free.error()), failed);
@@ -136,8 +141,8 @@ int dev(const configuration_flags& flags, const std::string& data_dir) {
         }
         values->key_encryption_key = std::move(*key);
     }
-    values->database_url = fmt::format("host='{}' port={} dbname=insula", server->socket_folder().string(),
-                                       embedded_postgres::port());
+    values->database_url = fmt::format("host='{}' port={} dbname=insula",
+                                       server->socket_folder().string(), embedded_postgres::port());
     if (auto prepared = prepare_database(*values, *server); !prepared) {
         return complain(sentence_of(prepared.error()), failed);
     }
@@ -146,7 +151,9 @@ int dev(const configuration_flags& flags, const std::string& data_dir) {
     options.values = *values;
     options.data_dir = data_dir;
     options.development = true;
-    options.ready = [&](const std::string& address) { print_first_steps(address, *values, data_dir); };
+    options.ready = [&](const std::string& address) {
+        print_first_steps(address, *values, data_dir);
+    };
     options.trouble = [&]() -> std::string {
         return server->alive() ? ""
                                : "The private PostgreSQL has ended; " + data_dir +
@@ -165,11 +172,14 @@ int dev(const configuration_flags& flags, const std::string& data_dir) {
 }  // namespace
 
 void add_dev(CLI::App& program, chosen_command& chosen) {
-    auto* command = program.add_subcommand("dev", "Everything on this machine: a private PostgreSQL in the data "
-                                                  "directory, and the service");
+    auto* command =
+        program.add_subcommand("dev",
+                               "Everything on this machine: a private PostgreSQL in the data "
+                               "directory, and the service");
     auto flags = std::make_shared<configuration_flags>();
     auto data_dir = std::make_shared<std::string>(".insula");
-    command->add_option("--data-dir", *data_dir, "where database, key and mail are kept")->capture_default_str();
+    command->add_option("--data-dir", *data_dir, "where database, key and mail are kept")
+        ->capture_default_str();
     flags->add_to(*command);
     command->callback([&chosen, flags, data_dir] {
         chosen = [flags, data_dir] { return dev(*flags, *data_dir); };

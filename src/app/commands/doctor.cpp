@@ -1,6 +1,6 @@
-#include "command.hpp"
-
 #include "../doctor.hpp"
+
+#include "command.hpp"
 
 #include "insula/core/json_writer.hpp"
 
@@ -48,15 +48,16 @@ int doctor(const configuration_flags& flags, bool json) {
 }  // namespace
 
 void add_doctor(CLI::App& program, chosen_command& chosen) {
-    auto* command = program.add_subcommand("doctor", "Checks kernel, io_uring, limits, database, roles, keys and clock; "
-                                                     "one line each");
+    auto* command =
+        program.add_subcommand("doctor",
+                               "Checks kernel, io_uring, limits, database, roles, keys and clock; "
+                               "one line each");
     auto flags = std::make_shared<configuration_flags>();
     auto json = std::make_shared<bool>(false);
     flags->add_to(*command);
     command->add_flag("--json", *json, "for scripts");
-    command->callback([&chosen, flags, json] {
-        chosen = [flags, json] { return doctor(*flags, *json); };
-    });
+    command->callback(
+        [&chosen, flags, json] { chosen = [flags, json] { return doctor(*flags, *json); }; });
 }
 
 }  // namespace insula::app::commands

@@ -1,12 +1,10 @@
-#include "command.hpp"
-
 #include "../setup_connection.hpp"
+#include "command.hpp"
 
 #include "insula/app/database_setup.hpp"
 #include "insula/identity/operators.hpp"
 
 #include <fmt/format.h>
-
 #include <termios.h>
 #include <unistd.h>
 
@@ -44,8 +42,9 @@ secret_string read_password() {
 runtime::awaitable<result<user_id>> create(setup_connection& app, const email_address& email,
                                            const password_text& password) {
     const identity::password_hasher hasher;
-    auto made = co_await identity::create_operator(app.pool(), hasher, email, password,
-                                                   runtime::deadline::after(setup_connection::connect_limit));
+    auto made = co_await identity::create_operator(
+        app.pool(), hasher, email, password,
+        runtime::deadline::after(setup_connection::connect_limit));
     co_await app.close();
     co_return made;
 }
@@ -84,7 +83,8 @@ int create_operator(const configuration_flags& flags, const std::string& email_t
     if (!made) {
         return complain(sentence(made.error()), failed);
     }
-    say(fmt::format("Operator {} can log in: POST /api/v1/auth/login without a tenant_slug.", email->str()));
+    say(fmt::format("Operator {} can log in: POST /api/v1/auth/login without a tenant_slug.",
+                    email->str()));
     return done;
 }
 
@@ -93,8 +93,10 @@ int create_operator(const configuration_flags& flags, const std::string& email_t
 void add_operator(CLI::App& program, chosen_command& chosen) {
     auto* group = program.add_subcommand("operator", "Platform operators");
     group->require_subcommand(1);
-    auto* command = group->add_subcommand("create", "A new operator; asks for the password, or reads it from standard "
-                                                    "input");
+    auto* command =
+        group->add_subcommand("create",
+                              "A new operator; asks for the password, or reads it from standard "
+                              "input");
     auto flags = std::make_shared<configuration_flags>();
     auto email = std::make_shared<std::string>();
     command->add_option("--email", *email, "the operator's mail address")->required();

@@ -33,12 +33,14 @@ int serve(const configuration_flags& flags, bool only_print) {
 }  // namespace
 
 void add_serve(CLI::App& program, chosen_command& chosen) {
-    auto* command = program.add_subcommand("serve", "The service, for production: INSULA_DATABASE_URL and "
-                                                    "INSULA_KEY_ENCRYPTION_KEY must be set");
+    auto* command = program.add_subcommand("serve",
+                                           "The service, for production: INSULA_DATABASE_URL and "
+                                           "INSULA_KEY_ENCRYPTION_KEY must be set");
     auto flags = std::make_shared<configuration_flags>();
     auto only_print = std::make_shared<bool>(false);
     flags->add_to(*command);
-    command->add_flag("--print-config", *only_print, "show the effective settings, secrets redacted, and end");
+    command->add_flag("--print-config", *only_print,
+                      "show the effective settings, secrets redacted, and end");
     command->callback([&chosen, flags, only_print] {
         chosen = [flags, only_print] { return serve(*flags, *only_print); };
     });

@@ -1,8 +1,8 @@
 // The tenant scope over real cell connections.
 
-#include "support/service/installed_database.hpp"
-
 #include "insula/tenancy/scope.hpp"
+
+#include "support/service/installed_database.hpp"
 
 #include <gtest/gtest.h>
 
@@ -11,9 +11,11 @@ namespace {
 
 using tenancy::tenant_scope;
 
-constexpr pg::statement add_project{"test.add", "insert into {t}.projects (id, name) values ($1, $2)"};
+constexpr pg::statement add_project{"test.add",
+                                    "insert into {t}.projects (id, name) values ($1, $2)"};
 constexpr pg::statement list_names{"test.list", "select name from {t}.projects order by name"};
-constexpr pg::statement divide{"test.divide", "select 1 / ($1::integer - $1::integer) from {t}.projects"};
+constexpr pg::statement divide{"test.divide",
+                               "select 1 / ($1::integer - $1::integer) from {t}.projects"};
 constexpr pg::statement session_state{
     "test.state",
     "select current_user::text, current_setting('search_path'), current_setting('lock_timeout'),"
@@ -44,7 +46,9 @@ struct scope : testing::Test {
         return tenant_scope(cells, std::move(entry), claims, "127.0.0.1", "request",
                             runtime::deadline::after(std::chrono::seconds(10)));
     }
-    tenant_scope scope_of(const installed_database::tenant& who) { return scope_of(who, claims_of(who)); }
+    tenant_scope scope_of(const installed_database::tenant& who) {
+        return scope_of(who, claims_of(who));
+    }
 
     std::string write(tenant_scope where, const std::string& name) {
         auto work = where.write();
@@ -78,8 +82,8 @@ TEST_F(scope, G03_nothing_of_a_unit_outlives_it_after_success_and_after_an_error
     const auto state = [&] {
         pg::unit look;
         look.add(session_state);
-        const auto seen = loop.await(
-            pools.cells[0]->run(std::move(look), runtime::deadline::after(std::chrono::seconds(5))));
+        const auto seen = loop.await(pools.cells[0]->run(
+            std::move(look), runtime::deadline::after(std::chrono::seconds(5))));
         return seen.value().front().only().get<std::string>(0) + " " +
                seen.value().front().only().get<std::string>(1);
     };
@@ -114,7 +118,8 @@ TEST_F(scope, a_write_with_an_older_session_version_raises) {
 
 TEST_F(scope, a_write_of_a_removed_member_raises) {
     sql_connection app(database.conninfo(database.roles().app()));
-    app.query("update control.membership set status = 'removed' where user_id = '" + a.owner.str() + "'");
+    app.query("update control.membership set status = 'removed' where user_id = '" + a.owner.str() +
+              "'");
     EXPECT_EQ(write(scope_of(a), "late"), "IS001");
 }
 
@@ -130,19 +135,23 @@ TEST_F(scope, a_write_to_a_tenant_that_is_not_ready_raises_what_it_is) {
     sql_connection app(database.conninfo(database.roles().app()));
     app.query("update control.tenant set status = 'suspended' where id = '" + a.id.str() + "'");
     EXPECT_EQ(write(scope_of(a), "x"), "IS002");
-    app.query("update control.tenant set status = 'pending_deletion' where id = '" + a.id.str() + "'");
+    app.query("update control.tenant set status = 'pending_deletion' where id = '" + a.id.str() +
+              "'");
     EXPECT_EQ(write(scope_of(a), "x"), "IS003");
-    EXPECT_EQ(tenancy::to_error({.state = tenancy::write_to_suspended}).code(), errc::tenant_suspended);
+    EXPECT_EQ(tenancy::to_error({.state = tenancy::write_to_suspended}).code(),
+              errc::tenant_suspended);
     EXPECT_EQ(tenancy::to_error({.state = tenancy::session_over}).code(), errc::invalid_token);
 }
 
 TEST_F(scope, a_scope_cannot_be_made_with_another_tenants_entry) {
     const auto entry =
         std::make_shared<const tenancy::tenant_entry>(tenancy::tenant_entry{b.id, b.cell, b.slug});
-    EXPECT_THROW(tenant_scope(cells, entry, claims_of(a), "", "", runtime::deadline::never()), std::logic_error);
+    EXPECT_THROW(tenant_scope(cells, entry, claims_of(a), "", "", runtime::deadline::never()),
+                 std::logic_error);
     auto without = claims_of(a);
     without.tenant.reset();
-    EXPECT_THROW(tenant_scope(cells, entry, without, "", "", runtime::deadline::never()), std::logic_error);
+    EXPECT_THROW(tenant_scope(cells, entry, without, "", "", runtime::deadline::never()),
+                 std::logic_error);
 }
 
 TEST_F(scope, one_round_trip_for_a_write_with_its_assertion) {

@@ -22,14 +22,16 @@ struct setup : testing::Test {
 
     result<> bootstrap() {
         const auto administrator = app::database_url::parse(database.raw().admin_conninfo());
-        return app::bootstrap_database(values, *administrator, database.raw().name(), false, silent);
+        return app::bootstrap_database(values, *administrator, database.raw().name(), false,
+                                       silent);
     }
     void put(const std::string& name, const std::string& sql) {
         std::ofstream(folder.path() + "/" + name) << sql;
         values.tenant_migrations = folder.path();
     }
     void put_built_in() {
-        std::filesystem::copy_file(INSULA_TENANT_MIGRATION_FILE, folder.path() + "/0001_projects.sql");
+        std::filesystem::copy_file(INSULA_TENANT_MIGRATION_FILE,
+                                   folder.path() + "/0001_projects.sql");
     }
 };
 
@@ -49,7 +51,8 @@ TEST_F(setup, bootstrap_with_a_fresh_key_does_not_lock_an_installation_out) {
     };
     const auto before = verifier();
     const auto administrator = app::database_url::parse(database.raw().admin_conninfo());
-    const auto refused = app::bootstrap_database(values, *administrator, database.raw().name(), true, silent);
+    const auto refused =
+        app::bootstrap_database(values, *administrator, database.raw().name(), true, silent);
     ASSERT_FALSE(refused);
     EXPECT_NE(refused.error().internal().find("INSULA_KEY_ENCRYPTION_KEY"), std::string_view::npos);
     EXPECT_EQ(verifier(), before);
@@ -59,7 +62,8 @@ TEST_F(setup, bootstrap_says_that_it_needs_a_superuser) {
     const auto role = database.raw().role_prefix() + "_dba";
     database.raw().query_admin("create role " + role + " login createrole createdb");
     const auto administrator = app::database_url::parse(database.raw().conninfo(role));
-    const auto refused = app::bootstrap_database(values, *administrator, database.raw().name(), false, silent);
+    const auto refused =
+        app::bootstrap_database(values, *administrator, database.raw().name(), false, silent);
     ASSERT_FALSE(refused);
     EXPECT_NE(refused.error().internal().find("needs a superuser"), std::string_view::npos)
         << refused.error().internal();
@@ -97,8 +101,11 @@ TEST_F(setup, a_new_file_reaches_every_tenant_and_new_ones_alike) {
     const auto fingerprint = [&](const std::string& schema) {
         return database.raw().query_admin(
             "select c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,"
-            " replace(c.relacl::text, '" + schema + "', 'T') from pg_class c join pg_attribute a on a.attrelid = c.oid"
-            " where c.relnamespace = '" + schema + "'::regnamespace and a.attnum > 0 order by 1, 2");
+            " replace(c.relacl::text, '" +
+            schema +
+            "', 'T') from pg_class c join pg_attribute a on a.attrelid = c.oid"
+            " where c.relnamespace = '" +
+            schema + "'::regnamespace and a.attnum > 0 order by 1, 2");
     };
     EXPECT_EQ(fingerprint(old_one.schema()), fingerprint(new_one.schema()));
     EXPECT_FALSE(fingerprint(new_one.schema()).empty());
@@ -108,7 +115,8 @@ TEST_F(setup, a_changed_file_is_refused) {
     put("0001_projects.sql", "create table {t}.other (id uuid primary key);\n");
     const auto refused = app::migrate_database(values, false, silent);
     ASSERT_FALSE(refused);
-    EXPECT_NE(refused.error().internal().find("was changed after it had been applied"), std::string_view::npos);
+    EXPECT_NE(refused.error().internal().find("was changed after it had been applied"),
+              std::string_view::npos);
 }
 
 TEST_F(setup, a_file_that_fails_leaves_its_tenants_as_they_were) {
@@ -116,7 +124,8 @@ TEST_F(setup, a_file_that_fails_leaves_its_tenants_as_they_were) {
     put_built_in();
     put("0002_broken.sql", "create table {t}.half (id uuid primary key); select 1 / 0;\n");
     EXPECT_FALSE(app::migrate_database(values, false, silent));
-    EXPECT_EQ(database.raw().value_admin("select count(*) from pg_class where relname = 'half'"), "0");
+    EXPECT_EQ(database.raw().value_admin("select count(*) from pg_class where relname = 'half'"),
+              "0");
     EXPECT_EQ(database.raw().value_admin("select schema_version from control.tenant where id = '" +
                                          tenant.id.str() + "'"),
               "1");
@@ -127,8 +136,9 @@ TEST_F(setup, one_tenant_whose_data_does_not_fit_holds_up_nobody_else) {
     for (const auto* slug : {"one", "two", "three"}) {
         tenants.push_back(database.make_tenant(0, slug));
     }
-    database.raw().query_admin("insert into " + tenants[1].schema() +
-                               ".projects (id, name) values (gen_random_uuid(), 'too long for the new rule')");
+    database.raw().query_admin(
+        "insert into " + tenants[1].schema() +
+        ".projects (id, name) values (gen_random_uuid(), 'too long for the new rule')");
     put_built_in();
     put("0002_short.sql", "alter table {t}.projects add check (length(name) < 10);\n");
     const auto summary = app::migrate_database(values, false, silent);
@@ -136,9 +146,10 @@ TEST_F(setup, one_tenant_whose_data_does_not_fit_holds_up_nobody_else) {
     EXPECT_EQ(summary->tenants_migrated, 2U);
     ASSERT_EQ(summary->failures.size(), 1U);
     EXPECT_NE(summary->failures[0].find(tenants[1].id.str()), std::string::npos);
-    EXPECT_EQ(database.raw().value_admin("select string_agg(schema_version::text, ' ' order by slug) from"
-                                         " control.tenant"),
-              "2 2 1");
+    EXPECT_EQ(
+        database.raw().value_admin("select string_agg(schema_version::text, ' ' order by slug) from"
+                                   " control.tenant"),
+        "2 2 1");
 }
 
 TEST_F(setup, a_tenant_migration_cannot_reach_outside_tenant_schemas) {
@@ -162,16 +173,18 @@ TEST_F(setup, names_and_numbers_of_files_are_checked) {
 TEST_F(setup, G22_many_tenants_made_at_once_all_have_the_same_tables) {
     std::vector<std::future<installed_database::tenant>> all;
     for (int i = 0; i < 24; ++i) {
-        all.push_back(std::async(std::launch::async,
-                                 [this, i] { return database.make_tenant(i % 2, "t" + std::to_string(i)); }));
+        all.push_back(std::async(std::launch::async, [this, i] {
+            return database.make_tenant(i % 2, "t" + std::to_string(i));
+        }));
     }
     for (auto& one : all) {
         one.get();
     }
-    EXPECT_EQ(database.raw().value_admin("select count(distinct c.relnamespace) from pg_class c"
-                                         " join pg_namespace n on n.oid = c.relnamespace"
-                                         " where c.relname = 'projects' and n.nspname like 't\\_%'"),
-              "24");
+    EXPECT_EQ(
+        database.raw().value_admin("select count(distinct c.relnamespace) from pg_class c"
+                                   " join pg_namespace n on n.oid = c.relnamespace"
+                                   " where c.relname = 'projects' and n.nspname like 't\\_%'"),
+        "24");
 }
 
 }  // namespace

@@ -15,8 +15,9 @@ namespace {
 
 app::config values_for(const test_database& database) {
     app::config values;
-    values.database_url = fmt::format("host='{}' port={} dbname='{}'", database.home().socket_folder(),
-                                      database.home().port(), database.name());
+    values.database_url =
+        fmt::format("host='{}' port={} dbname='{}'", database.home().socket_folder(),
+                    database.home().port(), database.name());
     values.role_prefix = database.role_prefix();
     values.cells = installed_cells;
     std::array<std::uint8_t, 32> key{};
@@ -45,7 +46,9 @@ installed_database::installed_database()
       url_(checked(app::database_url::parse(values_.database_url))) {
     const auto silent = [](std::string_view) {};
     const auto administrator = checked(app::database_url::parse(database_.admin_conninfo()));
-    if (auto done = app::bootstrap_database(values_, administrator, database_.name(), false, silent); !done) {
+    if (auto done =
+            app::bootstrap_database(values_, administrator, database_.name(), false, silent);
+        !done) {
         throw std::runtime_error(done.error().describe());
     }
     (void)checked(app::migrate_database(values_, false, silent));
@@ -54,20 +57,23 @@ installed_database::installed_database()
 installed_database::tenant installed_database::make_tenant(int cell, std::string slug) {
     tenant made{tenant_id::make(), cell, std::move(slug), user_id::make(), session_id::make()};
     sql_connection worker(conninfo(roles_.worker()));
-    worker.query("insert into control.account (id, email, email_canonical, full_name, password_hash)"
-                 " values ($1, $2, $2, 'Owner', 'x')",
-                 {made.owner.str(), made.slug + "@example.org"});
+    worker.query(
+        "insert into control.account (id, email, email_canonical, full_name, password_hash)"
+        " values ($1, $2, $2, 'Owner', 'x')",
+        {made.owner.str(), made.slug + "@example.org"});
     worker.query("insert into control.tenant (id, slug, name, cell) values ($1, $2, $2, $3)",
                  {made.id.str(), made.slug, std::to_string(cell)});
-    worker.query("insert into control.membership (tenant_id, user_id, role, status)"
-                 " values ($1, $2, 'owner', 'active')",
-                 {made.id.str(), made.owner.str()});
+    worker.query(
+        "insert into control.membership (tenant_id, user_id, role, status)"
+        " values ($1, $2, 'owner', 'active')",
+        {made.id.str(), made.owner.str()});
     worker.query("select provision.create_tenant($1, $2)", {made.id.str(), std::to_string(cell)});
     worker.query("update control.tenant set status = 'ready' where id = $1", {made.id.str()});
     sql_connection app(conninfo(roles_.app()));
-    app.query("insert into control.session (id, user_id, tenant_id, expires_at)"
-              " values ($1, $2, $3, now() + interval '1 day')",
-              {made.session.str(), made.owner.str(), made.id.str()});
+    app.query(
+        "insert into control.session (id, user_id, tenant_id, expires_at)"
+        " values ($1, $2, $3, now() + interval '1 day')",
+        {made.session.str(), made.owner.str(), made.id.str()});
     return made;
 }
 
@@ -97,8 +103,10 @@ void running_loop::await(runtime::awaitable<void> work) {
 }
 
 test_pools::test_pools(runtime::loop& home, const installed_database& database)
-    : control(home, {.name = "app", .conninfo = database.conninfo(database.roles().app())}, budget, metrics),
-      worker(home, {.name = "worker", .conninfo = database.conninfo(database.roles().worker())}, budget, metrics) {
+    : control(home, {.name = "app", .conninfo = database.conninfo(database.roles().app())}, budget,
+              metrics),
+      worker(home, {.name = "worker", .conninfo = database.conninfo(database.roles().worker())},
+             budget, metrics) {
     for (int k = 0; k < installed_cells; ++k) {
         cells.push_back(std::make_unique<pg::pool>(
             home,

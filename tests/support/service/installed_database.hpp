@@ -1,6 +1,8 @@
 #pragma once
-// A database as an operator has it after `insula bootstrap` and `insula migrate`, with the same roles as in
-// production: nothing in a test runs as superuser but its own questions.
+// A database as an operator has it after `insula bootstrap` and `insula migrate`, with the same
+// roles as in production: nothing in a test runs as superuser but its own questions.
+
+#include "support/postgres.hpp"
 
 #include "insula/app/config.hpp"
 #include "insula/app/database_url.hpp"
@@ -10,8 +12,6 @@
 #include "insula/runtime/loop.hpp"
 #include "insula/tenancy/directory.hpp"
 #include "insula/tenancy/names.hpp"
-
-#include "support/postgres.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 
@@ -37,7 +37,8 @@ public:
     /// libpq conninfo of a login, with its derived password.
     std::string conninfo(std::string_view role) const { return url_.conninfo(role, key_); }
 
-    /// A ready tenant with schema, role and an owner who has a session; by SQL, as the workers' login does it.
+    /// A ready tenant with schema, role and an owner who has a session; by SQL, as the workers'
+    /// login does it.
     struct tenant {
         tenant_id id;
         int cell = 0;
@@ -68,13 +69,14 @@ public:
     T await(runtime::awaitable<T> work) {
         std::promise<T> promise;
         auto future = promise.get_future();
-        boost::asio::co_spawn(loop_->get_executor(), std::move(work), [&](std::exception_ptr thrown, T value) {
-            if (thrown) {
-                promise.set_exception(thrown);
-            } else {
-                promise.set_value(std::move(value));
-            }
-        });
+        boost::asio::co_spawn(loop_->get_executor(), std::move(work),
+                              [&](std::exception_ptr thrown, T value) {
+                                  if (thrown) {
+                                      promise.set_exception(thrown);
+                                  } else {
+                                      promise.set_value(std::move(value));
+                                  }
+                              });
         return future.get();
     }
     void await(runtime::awaitable<void> work);

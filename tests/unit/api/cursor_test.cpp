@@ -9,9 +9,11 @@ struct cursor : testing::Test {
     secret_bytes key{32};
     identity::secret_keys keys{key};
     tenant_id tenant = tenant_id::make();
-    list_position position{timestamp(std::chrono::microseconds(1'700'000'000'123'456)), make_uuid_v7()};
+    list_position position{timestamp(std::chrono::microseconds(1'700'000'000'123'456)),
+                           make_uuid_v7()};
 
-    static result<std::optional<list_position>> read(const cursor_codec& codec, const std::string& text) {
+    static result<std::optional<list_position>> read(const cursor_codec& codec,
+                                                     const std::string& text) {
         http::request r;
         std::string query = "cursor=";
         for (const char c : text) {
@@ -37,7 +39,8 @@ TEST_F(cursor, of_another_list_tenant_filter_or_key_is_refused) {
     const identity::secret_keys other_keys(other);
     for (const auto& codec :
          {cursor_codec(keys, "members", tenant), cursor_codec(keys, "projects", tenant_id::make()),
-          cursor_codec(keys, "projects", tenant, "status=open"), cursor_codec(other_keys, "projects", tenant)}) {
+          cursor_codec(keys, "projects", tenant, "status=open"),
+          cursor_codec(other_keys, "projects", tenant)}) {
         const auto refused = read(codec, text);
         ASSERT_FALSE(refused);
         EXPECT_EQ(refused.error().code(), errc::invalid_cursor);

@@ -29,12 +29,13 @@ TEST(if_match, reads_one_tag_and_lists) {
     EXPECT_EQ(read("\"v1\"")->versions, std::vector<std::int32_t>{1});
     EXPECT_EQ(read("\"v1\" , \"v22\",")->versions, (std::vector<std::int32_t>{1, 22}));
     std::vector<http::field> two{{"If-Match", "\"v3\""}, {"if-match", "\"v4\""}};
-    EXPECT_EQ(read_if_match(request_with(two)).value()->versions, (std::vector<std::int32_t>{3, 4}));
+    EXPECT_EQ(read_if_match(request_with(two)).value()->versions,
+              (std::vector<std::int32_t>{3, 4}));
 }
 
 TEST(if_match, weak_and_foreign_tags_match_nothing) {
-    for (const auto* text : {"W/\"v1\"", "\"\"", "\"v0\"", "\"v01\"", "\"1\"", "\"v99999999999\"", "\"v1x\"",
-                             "\"v-1\"", "\"a, b\""}) {
+    for (const auto* text : {"W/\"v1\"", "\"\"", "\"v0\"", "\"v01\"", "\"1\"", "\"v99999999999\"",
+                             "\"v1x\"", "\"v-1\"", "\"a, b\""}) {
         const auto condition = read(text);
         ASSERT_TRUE(condition) << text;
         EXPECT_FALSE(condition->any);

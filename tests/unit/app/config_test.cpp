@@ -1,18 +1,18 @@
 #include "insula/app/config.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
-
-#include <unistd.h>
 
 namespace insula::app {
 namespace {
 
 struct config_file {
     explicit config_file(const std::string& text)
-        : path(std::filesystem::temp_directory_path() / ("insula_config_" + std::to_string(::getpid()) + ".toml")) {
+        : path(std::filesystem::temp_directory_path() /
+               ("insula_config_" + std::to_string(::getpid()) + ".toml")) {
         std::ofstream(path) << text;
     }
     ~config_file() { std::filesystem::remove(path); }
@@ -41,16 +41,18 @@ TEST(config, flag_beats_environment_beats_file_beats_default) {
 TEST(config, unknown_keys_are_errors_that_name_the_nearest) {
     const config_file file("databse_url = \"x\"\n");
     EXPECT_NE(refused({.file = file.path}).find("did you mean database_url"), std::string::npos);
-    EXPECT_NE(refused({.environment = {"INSULA_WORKER=1"}}).find("INSULA_WORKER"), std::string::npos);
-    EXPECT_EQ(refused({.environment = {"INSULA_TEST_POSTGRES=/x:1", "INSULA_FAULT=a:1:kill"}}), "accepted");
+    EXPECT_NE(refused({.environment = {"INSULA_WORKER=1"}}).find("INSULA_WORKER"),
+              std::string::npos);
+    EXPECT_EQ(refused({.environment = {"INSULA_TEST_POSTGRES=/x:1", "INSULA_FAULT=a:1:kill"}}),
+              "accepted");
 }
 
 TEST(config, every_wrong_value_is_refused_with_what_would_be_right) {
     for (const auto* entry :
-         {"INSULA_WORKERS=-1", "INSULA_WORKERS=many", "INSULA_WORKERS=", "INSULA_CELLS=0", "INSULA_CELLS=257",
-          "INSULA_RUNTIME=kqueue", "INSULA_MAIL=pigeon", "INSULA_MAIL=smtp", "INSULA_RATE_LIMIT=perhaps",
-          "INSULA_LOG=loud", "INSULA_SHUTDOWN_GRACE=30", "INSULA_PUBLIC_URL=ftp://x", "INSULA_LISTEN=,",
-          "INSULA_DATABASE_CONNECTIONS=7"}) {
+         {"INSULA_WORKERS=-1", "INSULA_WORKERS=many", "INSULA_WORKERS=", "INSULA_CELLS=0",
+          "INSULA_CELLS=257", "INSULA_RUNTIME=kqueue", "INSULA_MAIL=pigeon", "INSULA_MAIL=smtp",
+          "INSULA_RATE_LIMIT=perhaps", "INSULA_LOG=loud", "INSULA_SHUTDOWN_GRACE=30",
+          "INSULA_PUBLIC_URL=ftp://x", "INSULA_LISTEN=,", "INSULA_DATABASE_CONNECTIONS=7"}) {
         const auto text = refused({.environment = {entry}});
         EXPECT_NE(text, "accepted") << entry;
         EXPECT_NE(text.find("must be"), std::string::npos) << text;
@@ -58,9 +60,10 @@ TEST(config, every_wrong_value_is_refused_with_what_would_be_right) {
 }
 
 TEST(config, the_file_may_hold_lists_rates_and_limits) {
-    const config_file file("cors_origins = [\"https://a.example\", \"https://b.example\"]\n"
-                           "[rate_limit]\nlogin = \"10/s burst 20\"\n"
-                           "[http]\nbody_bytes_max = 4096\nheader_timeout = \"5s\"\n");
+    const config_file file(
+        "cors_origins = [\"https://a.example\", \"https://b.example\"]\n"
+        "[rate_limit]\nlogin = \"10/s burst 20\"\n"
+        "[http]\nbody_bytes_max = 4096\nheader_timeout = \"5s\"\n");
     const auto loaded = load_config({.file = file.path});
     ASSERT_TRUE(loaded) << loaded.error().describe();
     EXPECT_EQ(loaded->cors_origins.size(), 2U);
@@ -88,7 +91,8 @@ TEST(config, secrets_are_redacted_in_print) {
 
 TEST(config, the_key_must_be_32_bytes_of_base64) {
     config values;
-    EXPECT_NE(values.key().error().internal().find("openssl rand -base64 32"), std::string_view::npos);
+    EXPECT_NE(values.key().error().internal().find("openssl rand -base64 32"),
+              std::string_view::npos);
     values.key_encryption_key = "AAAA";
     EXPECT_FALSE(values.key());
     values.key_encryption_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";

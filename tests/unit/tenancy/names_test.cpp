@@ -26,8 +26,9 @@ TEST(role_names, take_a_plain_prefix_only) {
     for (const auto* good : {"insula", "a", "it4f1c09ab", "my_app_2"}) {
         EXPECT_TRUE(role_names::make(good)) << good;
     }
-    for (const auto* bad : {"", "Insula", "2insula", "_x", "in-sula", "a\"b", "a b", "a;drop role x", "insula\n", "x_schema",
-                            "a234567890123456789012345678901234"}) {
+    for (const auto* bad :
+         {"", "Insula", "2insula", "_x", "in-sula", "a\"b", "a b", "a;drop role x", "insula\n",
+          "x_schema", "a234567890123456789012345678901234"}) {
         EXPECT_FALSE(role_names::make(bad)) << bad;
     }
     EXPECT_FALSE(role_names::make(std::string_view("a\0b", 3)));
@@ -35,8 +36,9 @@ TEST(role_names, take_a_plain_prefix_only) {
 
 TEST(expand_names, replaces_exactly_the_placeholders) {
     const auto roles = *role_names::make("acme");
-    EXPECT_EQ(expand_names("grant {role:app} to {name:owner} in {database} for {prefix}; {t} {role:nobody}", roles,
-                           "my \"db"),
+    EXPECT_EQ(expand_names(
+                  "grant {role:app} to {name:owner} in {database} for {prefix}; {t} {role:nobody}",
+                  roles, "my \"db"),
               "grant \"acme_app\" to acme_owner in \"my \"\"db\" for acme; {t} {role:nobody}");
 }
 
@@ -60,7 +62,9 @@ TEST(login_password, differs_by_role_and_key_and_is_stable) {
 TEST(scram_verifier, has_the_form_that_PostgreSQL_stores) {
     const auto verifier = scram_verifier("pencil");
     EXPECT_TRUE(std::regex_match(
-        verifier, std::regex("SCRAM-SHA-256\\$4096:[A-Za-z0-9+/]{22}==\\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=")))
+        verifier,
+        std::regex(
+            "SCRAM-SHA-256\\$4096:[A-Za-z0-9+/]{22}==\\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=")))
         << verifier;
     EXPECT_NE(verifier, scram_verifier("pencil")) << "the salt is random";
 }
