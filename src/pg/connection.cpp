@@ -250,8 +250,8 @@ void connection::fail_all(const pg_error& why) noexcept {
     }
 }
 
-runtime::awaitable<pg_result<>> connection::script(const std::string& sql,
-                                                   runtime::deadline until) {
+runtime::awaitable<pg_result<>> connection::script(const std::string& sql, runtime::deadline until,
+                                                   request::purpose why) {
     if (!usable() || in_flight() != 0 || PQexitPipelineMode(conn_.get()) != 1) {
         co_return pg_error{.state = sqlstate::connection_failure,
                            .message = "a script needs a connection without units in flight"};
@@ -270,7 +270,8 @@ runtime::awaitable<pg_result<>> connection::script(const std::string& sql,
             }
         }
     } guard{*this, &mine};
-    pool_counters::add(counters_->round_trips);
+    pool_counters::add(why == request::purpose::caller ? counters_->round_trips
+                                                       : counters_->maintenance);
     if (PQsendQuery(conn_.get(), sql.c_str()) != 1) {
         condemn({.state = sqlstate::connection_failure, .message = message_of(conn_.get())});
     } else {

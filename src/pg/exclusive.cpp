@@ -213,30 +213,14 @@ runtime::awaitable<bool> pool_core::make_clean(connection& conn, const request_p
         }
         co_return false;
     }
-    if (conn.transaction_status() != PQTRANS_IDLE) {
-        unit undo;
-        undo.add_once("rollback");
-        if (!co_await run_upkeep_unit(conn, std::move(undo))) {
-            co_return false;
-        }
-    }
-    unit reset;
-    for (const char* sql :
-         {"select pg_catalog.pg_advisory_unlock_all()", "close all", "unlisten *", "reset all",
-          "reset session authorization", "discard temp", "discard sequences"}) {
-        reset.add_once(sql);
-    }
-    co_return co_await run_upkeep_unit(conn, std::move(reset)) && conn.idle();
-}
-
-runtime::awaitable<bool> pool_core::run_upkeep_unit(connection& conn, unit work) {
-    const auto until = runtime::deadline::after(clean_up_time);
-    const auto what = std::make_shared<request>(home_, std::move(work), unit_options{}, until);
-    what->why = request::purpose::maintenance;
-    what->preamble = false;
-    conn.send(what);
-    (void)co_await what->done.wait(until);
-    co_return what->finished && !what->error;
+    // One text over the simple protocol: a third of what as many extended statements cost.
+    std::string text = conn.transaction_status() == PQTRANS_IDLE ? "" : "rollback;";
+    text +=
+        "select pg_catalog.pg_advisory_unlock_all(); close all; unlisten *; reset all; "
+        "reset session authorization; discard temp; discard sequences";
+    const auto done = co_await conn.script(text, runtime::deadline::after(clean_up_time),
+                                           request::purpose::maintenance);
+    co_return done&& conn.idle();
 }
 
 }  // namespace insula::pg::detail

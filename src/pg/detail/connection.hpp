@@ -61,7 +61,8 @@ public:
     /// connection the request fails at once.
     void send(const request_ptr& what);
     /// The simple protocol: several statements in one text. Nothing may be in flight.
-    runtime::awaitable<pg_result<>> script(const std::string& sql, runtime::deadline until);
+    runtime::awaitable<pg_result<>> script(const std::string& sql, runtime::deadline until,
+                                           request::purpose why = request::purpose::caller);
     /// Ends drive(); units in flight fail as lost.
     void shut_down() noexcept;
     void condemn(pg_error why) noexcept;

@@ -107,7 +107,6 @@ private:
     // exclusive.cpp
     runtime::awaitable<void> reclaim(std::shared_ptr<lease_state> returned);
     runtime::awaitable<bool> make_clean(connection& which, const request_ptr& last);
-    runtime::awaitable<bool> run_upkeep_unit(connection& which, unit work);
     enum class ending { commit, rollback };
     runtime::awaitable<pg_result<>> command(lease_state& on, ending end);
     void settle(lease_state& on, const std::optional<pg_error>& error) const;
