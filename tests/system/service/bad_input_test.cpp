@@ -1,5 +1,5 @@
-// Every operation of /openapi.json with everything wrong that can be sent to it: the right problem comes
-// back, never a 5xx, never silence. A route added tomorrow is tried tomorrow.
+// Every operation of /openapi.json with everything wrong that can be sent to it: the right problem
+// comes back, never a 5xx, never silence. A route added tomorrow is tried tomorrow.
 #include "deployment.hpp"
 
 #include <algorithm>
@@ -31,11 +31,14 @@ struct operation {
 
 /// A value that each member takes, so that one thing at a time is wrong.
 json::value sample(const std::string& member) {
-    static const json::object samples{
-        {"email", "somebody@example.org"}, {"password", good_password},
-        {"full_name", "Some Body"},        {"tenant_name", "Some Tenant"},
-        {"tenant_slug", "some-tenant"},    {"token", std::string(43, 'A')},
-        {"name", "Some Name"},             {"description", "Some description"}};
+    static const json::object samples{{"email", "somebody@example.org"},
+                                      {"password", good_password},
+                                      {"full_name", "Some Body"},
+                                      {"tenant_name", "Some Tenant"},
+                                      {"tenant_slug", "some-tenant"},
+                                      {"token", std::string(43, 'A')},
+                                      {"name", "Some Name"},
+                                      {"description", "Some description"}};
     const auto* found = samples.if_contains(member);
     if (found == nullptr) {
         throw std::runtime_error("a new member: say here what it takes: " + member);
@@ -58,13 +61,16 @@ protected:
         ASSERT_GE(operations_.size(), 18U);
     }
 
-    static operation describe(std::string method, const std::string& path, const json::object& about) {
-        std::ranges::transform(method, method.begin(), [](char c) { return static_cast<char>(c - 'a' + 'A'); });
+    static operation describe(std::string method, const std::string& path,
+                              const json::object& about) {
+        std::ranges::transform(method, method.begin(),
+                               [](char c) { return static_cast<char>(c - 'a' + 'A'); });
         operation one{method, path, path, !about.at("security").as_array().empty(), {}, {}};
         if (one.has_parameter()) {
-            one.target = one.with_parameter(path.find("{id}") != std::string::npos     ? project_
-                                            : path.find("{slug}") != std::string::npos ? who_.slug
-                                                                                       : std::string(22, 'A'));
+            one.target = one.with_parameter(path.find("{id}") != std::string::npos ? project_
+                                            : path.find("{slug}") != std::string::npos
+                                                ? who_.slug
+                                                : std::string(22, 'A'));
         }
         if (const auto* body = about.if_contains("requestBody")) {
             one.body_schema = body->at("content").at("application/json").at("schema").as_object();
@@ -88,7 +94,8 @@ protected:
 
     http_answer send_body(const operation& to, const std::string& body,
                           const std::string& content_type = "application/json") {
-        return client_.send(to.method, to.target, fields_of(to, {{"Content-Type", content_type}}), body);
+        return client_.send(to.method, to.target, fields_of(to, {{"Content-Type", content_type}}),
+                            body);
     }
 
     static json::object whole_body(const operation& to) {
@@ -100,8 +107,8 @@ protected:
     }
 
     void expect_untouched() {
-        EXPECT_EQ(shared_deployment().database().query_admin("select name, description from " + who_.schema() +
-                                                             ".projects"),
+        EXPECT_EQ(shared_deployment().database().query_admin("select name, description from " +
+                                                             who_.schema() + ".projects"),
                   (rows{{"untouched", "untouched"}}));
         EXPECT_EQ(get(client_, "/readyz").status, 200);
     }
@@ -119,12 +126,36 @@ TEST_F(system_bad_input, G63_bodies_that_are_not_json) {
         deep_object += R"({"a":)";
     }
     deep_object += "1" + std::string(40, '}');
-    const std::vector<std::string> bodies{
-        "", " ", "nonsense", "{", "}", "{\"name\"", "{\"name\":}", "{\"name\":\"x\",}", "{name:\"x\"}", "{'name':'x'}",
-        "{\"name\":\"x\"} trailing", "{\"name\":\"x\"}{}", "\xef\xbb\xbf{}", "{\"name\":\"\xff\"}", "{\"na\xc3\x28me\":1}",
-        "{\"name\":\"\\ud800\"}", "{\"name\":\"\xed\xa0\x80\"}", "{\"name\":\"a\nb\"}", "{\"name\":\"\\x41\"}", "{\"name\":01}",
-        "{\"name\":1e}", "{\"name\":NaN}", "{\"name\":\"x\",\"name\":\"x\"}", "{\"a\":{\"b\":1,\"b\":2}}", deep_array,
-        deep_object, "{\"name\":\"x\"\0}"s, "\0"s, "//\n{}", "a=b&c=d"};
+    const std::vector<std::string> bodies{"",
+                                          " ",
+                                          "nonsense",
+                                          "{",
+                                          "}",
+                                          "{\"name\"",
+                                          "{\"name\":}",
+                                          "{\"name\":\"x\",}",
+                                          "{name:\"x\"}",
+                                          "{'name':'x'}",
+                                          "{\"name\":\"x\"} trailing",
+                                          "{\"name\":\"x\"}{}",
+                                          "\xef\xbb\xbf{}",
+                                          "{\"name\":\"\xff\"}",
+                                          "{\"na\xc3\x28me\":1}",
+                                          "{\"name\":\"\\ud800\"}",
+                                          "{\"name\":\"\xed\xa0\x80\"}",
+                                          "{\"name\":\"a\nb\"}",
+                                          "{\"name\":\"\\x41\"}",
+                                          "{\"name\":01}",
+                                          "{\"name\":1e}",
+                                          "{\"name\":NaN}",
+                                          "{\"name\":\"x\",\"name\":\"x\"}",
+                                          "{\"a\":{\"b\":1,\"b\":2}}",
+                                          deep_array,
+                                          deep_object,
+                                          "{\"name\":\"x\"\0}"s,
+                                          "\0"s,
+                                          "//\n{}",
+                                          "a=b&c=d"};
     for (const auto& to : operations_) {
         if (to.body_schema.empty()) {
             continue;
@@ -138,15 +169,23 @@ TEST_F(system_bad_input, G63_bodies_that_are_not_json) {
 }
 
 TEST_F(system_bad_input, G63_bodies_with_members_wrong_missing_or_unknown) {
-    const std::vector<json::value> wrong_types{nullptr, true, 1, -1.5, 1e300, json::array{}, json::array{"x"},
-                                               json::object{}, json::object{{"$ne", ""}}};
+    const std::vector<json::value> wrong_types{nullptr,
+                                               true,
+                                               1,
+                                               -1.5,
+                                               1e300,
+                                               json::array{},
+                                               json::array{"x"},
+                                               json::object{},
+                                               json::object{{"$ne", ""}}};
     for (const auto& to : operations_) {
         if (to.body_schema.empty()) {
             continue;
         }
         const auto refused = [&](const json::value& body, const std::string& pointer) {
             const auto answer = send_body(to, json::serialize(body));
-            EXPECT_TRUE(is_problem(answer, 422, "validation_failed")) << to.name() << json::serialize(body);
+            EXPECT_TRUE(is_problem(answer, 422, "validation_failed"))
+                << to.name() << json::serialize(body);
             bool named = false;
             if (answer.status == 422) {
                 const auto problem_body = parse(answer);
@@ -156,10 +195,11 @@ TEST_F(system_bad_input, G63_bodies_with_members_wrong_missing_or_unknown) {
                     EXPECT_FALSE(text_of(problem, "/detail").empty());
                 }
             }
-            EXPECT_TRUE(named) << to.name() << " does not name " << pointer << " in " << answer.text();
+            EXPECT_TRUE(named) << to.name() << " does not name " << pointer << " in "
+                               << answer.text();
         };
-        for (const auto& body : {json::value(nullptr), json::value(1), json::value("text"), json::value(json::array{}),
-                                 json::value(true)}) {
+        for (const auto& body : {json::value(nullptr), json::value(1), json::value("text"),
+                                 json::value(json::array{}), json::value(true)}) {
             refused(body, "");
         }
         const auto good = whole_body(to);
@@ -182,7 +222,8 @@ TEST_F(system_bad_input, G63_bodies_with_members_wrong_missing_or_unknown) {
                 refused(body, "/" + text_of(name, ""));
             }
         }
-        for (const std::string extra : {"unknown", "id", "tenant_id", "role", "__proto__", "Name"}) {
+        for (const std::string extra :
+             {"unknown", "id", "tenant_id", "role", "__proto__", "Name"}) {
             auto body = good;
             body[extra] = "x";
             refused(body, "/" + extra);
@@ -195,9 +236,25 @@ TEST_F(system_bad_input, G63_bodies_with_members_wrong_missing_or_unknown) {
 }
 
 TEST_F(system_bad_input, G63_texts_of_every_odd_kind) {
-    const std::vector<std::string> texts{"", " ", "\n", "\0"s, "a\0b"s, "\x7f", "\xc2\x85", "\xe2\x80\xa8", "\xef\xbf\xbf",
-                                         "\xf4\x8f\xbf\xbf", "\xe2\x80\xae" "abc", std::string(300, 'x'), std::string(5000, 'x'),
-                                         std::string(100'000, 'x'), "%00", "${jndi:ldap://x}", "<script>", "../../etc"};
+    const std::vector<std::string> texts{"",
+                                         " ",
+                                         "\n",
+                                         "\0"s,
+                                         "a\0b"s,
+                                         "\x7f",
+                                         "\xc2\x85",
+                                         "\xe2\x80\xa8",
+                                         "\xef\xbf\xbf",
+                                         "\xf4\x8f\xbf\xbf",
+                                         "\xe2\x80\xae"
+                                         "abc",
+                                         std::string(300, 'x'),
+                                         std::string(5000, 'x'),
+                                         std::string(100'000, 'x'),
+                                         "%00",
+                                         "${jndi:ldap://x}",
+                                         "<script>",
+                                         "../../etc"};
     for (const auto& to : operations_) {
         if (to.body_schema.empty()) {
             continue;
@@ -205,7 +262,8 @@ TEST_F(system_bad_input, G63_texts_of_every_odd_kind) {
         for (const auto& member : to.body_schema.at("properties").as_object()) {
             for (const auto& text : texts) {
                 auto body = whole_body(to);
-                if (to.method == "PATCH" || to.path.ends_with("/register") || to.path.ends_with("/projects")) {
+                if (to.method == "PATCH" || to.path.ends_with("/register") ||
+                    to.path.ends_with("/projects")) {
                     body["unknown"] = 1;  // a text that is taken must not change anything
                 }
                 body[member.key()] = text;
@@ -213,8 +271,8 @@ TEST_F(system_bad_input, G63_texts_of_every_odd_kind) {
                 if (to.path.ends_with("/resend-verification") && answer.status == 202) {
                     continue;
                 }
-                EXPECT_TRUE(is_client_error(answer))
-                    << to.name() << " " << member.key() << testing::PrintToString(text.substr(0, 40));
+                EXPECT_TRUE(is_client_error(answer)) << to.name() << " " << member.key()
+                                                     << testing::PrintToString(text.substr(0, 40));
             }
         }
     }
@@ -227,18 +285,23 @@ TEST_F(system_bad_input, G63_media_types) {
             continue;
         }
         const auto body = json::serialize(whole_body(to));
-        for (const std::string type : {"text/plain", "application/x-www-form-urlencoded", "application/jsonx",
-                                       "application/problem+json", "json", "", "*/*", "application/json, text/plain"}) {
-            EXPECT_TRUE(is_problem(send_body(to, body, type), 415, "unsupported_media_type")) << to.name() << type;
+        for (const std::string type :
+             {"text/plain", "application/x-www-form-urlencoded", "application/jsonx",
+              "application/problem+json", "json", "", "*/*", "application/json, text/plain"}) {
+            EXPECT_TRUE(is_problem(send_body(to, body, type), 415, "unsupported_media_type"))
+                << to.name() << type;
         }
-        EXPECT_TRUE(is_problem(client_.send(to.method, to.target, fields_of(to), body), 415, "unsupported_media_type"))
+        EXPECT_TRUE(is_problem(client_.send(to.method, to.target, fields_of(to), body), 415,
+                               "unsupported_media_type"))
             << to.name() << " without a type";
-        EXPECT_TRUE(is_problem(
-            client_.send(to.method, to.target,
-                         fields_of(to, {{"Content-Type", "application/json"}, {"Content-Encoding", "gzip"}}), body),
-            415, "unsupported_media_type"))
+        EXPECT_TRUE(is_problem(client_.send(to.method, to.target,
+                                            fields_of(to, {{"Content-Type", "application/json"},
+                                                           {"Content-Encoding", "gzip"}}),
+                                            body),
+                               415, "unsupported_media_type"))
             << to.name();
-        EXPECT_TRUE(is_problem(send_body(to, "nonsense", "Application/JSON ; charset=utf-8"), 400, "malformed_json"))
+        EXPECT_TRUE(is_problem(send_body(to, "nonsense", "Application/JSON ; charset=utf-8"), 400,
+                               "malformed_json"))
             << to.name() << ": a good type was refused";
     }
     expect_untouched();
@@ -254,7 +317,8 @@ TEST_F(system_bad_input, G63_bodies_that_are_too_large) {
         EXPECT_TRUE(is_problem(send_body(to, fits + " "), 413, "payload_too_large")) << to.name();
         // Announced only: the answer does not wait for what is never sent.
         http_client own = shared_deployment().server().client(std::chrono::seconds(30));
-        std::string head = to.method + " " + to.target + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+        std::string head = to.method + " " + to.target +
+                           " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
         if (to.authenticated) {
             head += "Authorization: Bearer " + who_.token + "\r\n";
         }
@@ -265,19 +329,40 @@ TEST_F(system_bad_input, G63_bodies_that_are_too_large) {
 }
 
 TEST_F(system_bad_input, G63_ids_that_are_none) {
-    const std::vector<std::string> ids{
-        "x", "0", "-1", "null", "%00", "%2e%2e", "..%2f..%2fadmin", "%ff%fe", "%", "%zz", "a%20b", "%27%3b--", "*", "+",
-        std::string(36, '-'), std::string(2000, 'a'), std::string(nobody_id) + "0", "{" + std::string(nobody_id) + "}",
-        "urn:uuid:" + std::string(nobody_id), std::string(nobody_id), "00000000-0000-0000-0000-000000000000",
-        "ffffffff-ffff-ffff-ffff-ffffffffffff", "0190000000007000800000000000000", "%E2%80%8B", std::string(22, '_')};
+    const std::vector<std::string> ids{"x",
+                                       "0",
+                                       "-1",
+                                       "null",
+                                       "%00",
+                                       "%2e%2e",
+                                       "..%2f..%2fadmin",
+                                       "%ff%fe",
+                                       "%",
+                                       "%zz",
+                                       "a%20b",
+                                       "%27%3b--",
+                                       "*",
+                                       "+",
+                                       std::string(36, '-'),
+                                       std::string(2000, 'a'),
+                                       std::string(nobody_id) + "0",
+                                       "{" + std::string(nobody_id) + "}",
+                                       "urn:uuid:" + std::string(nobody_id),
+                                       std::string(nobody_id),
+                                       "00000000-0000-0000-0000-000000000000",
+                                       "ffffffff-ffff-ffff-ffff-ffffffffffff",
+                                       "0190000000007000800000000000000",
+                                       "%E2%80%8B",
+                                       std::string(22, '_')};
     for (const auto& to : operations_) {
         if (!to.has_parameter()) {
             continue;
         }
         const std::string body = to.body_schema.empty() ? "" : json::serialize(whole_body(to));
         for (const auto& id : ids) {
-            const auto answer = client_.send(to.method, to.with_parameter(id),
-                                             fields_of(to, {{"Content-Type", "application/json"}}), body);
+            const auto answer =
+                client_.send(to.method, to.with_parameter(id),
+                             fields_of(to, {{"Content-Type", "application/json"}}), body);
             EXPECT_TRUE(is_client_error(answer)) << to.name() << " " << id.substr(0, 60);
             EXPECT_TRUE(answer.status == 400 || answer.status == 404) << answer.text();
         }
@@ -287,8 +372,11 @@ TEST_F(system_bad_input, G63_ids_that_are_none) {
 
 TEST_F(system_bad_input, G63_query_parameters) {
     const std::map<std::string, std::vector<std::string>> bad{
-        {"limit", {"0", "101", "-1", "abc", "", "1.5", "1e2", "0x10", "%20" "5", "5%20", "99999999999999999999", "+5", "%D9%A1",
-                   "5&limit=6"}},
+        {"limit",
+         {"0", "101", "-1", "abc", "", "1.5", "1e2", "0x10",
+          "%20"
+          "5",
+          "5%20", "99999999999999999999", "+5", "%D9%A1", "5&limit=6"}},
         {"wait", {"31", "-1", "abc", "", "1.5", "99999999999999999999", "%00", "1&wait=2"}},
         {"cursor", {"", "x", "%00", "%ff", "AAAA", "a%20b"}}};
     int tried = 0;
@@ -297,16 +385,20 @@ TEST_F(system_bad_input, G63_query_parameters) {
             ASSERT_TRUE(bad.contains(name)) << "a new parameter: say here what is bad: " << name;
             for (const auto& value : bad.at(name)) {
                 ++tried;
-                const auto answer = client_.send(to.method, to.target + "?" + name + "=" + value, fields_of(to));
-                EXPECT_TRUE(is_problem(answer, answer.status == 400 ? 400 : 422, "")) << to.name() << name << value;
+                const auto answer =
+                    client_.send(to.method, to.target + "?" + name + "=" + value, fields_of(to));
+                EXPECT_TRUE(is_problem(answer, answer.status == 400 ? 400 : 422, ""))
+                    << to.name() << name << value;
             }
         }
         if (!to.query.empty()) {
             const auto answer = client_.send(to.method, to.target + "?unknown=1", fields_of(to));
             EXPECT_TRUE(is_problem(answer, 422, "validation_failed")) << to.name();
         }
-        for (const std::string query : {"?%zz", "?a=%", "?a=%ff", "?&&&===", "?a=b=c", "?%00=%00"}) {
-            const auto answer = client_.send(to.method, to.target + query, fields_of(to, {{"If-Match", "\"v999\""}}));
+        for (const std::string query :
+             {"?%zz", "?a=%", "?a=%ff", "?&&&===", "?a=b=c", "?%00=%00"}) {
+            const auto answer = client_.send(to.method, to.target + query,
+                                             fields_of(to, {{"If-Match", "\"v999\""}}));
             EXPECT_LT(answer.status, 500) << to.name() << query << answer.text();
         }
     }
@@ -319,12 +411,27 @@ TEST_F(system_bad_input, G63_credentials) {
     const auto rest = who_.token.substr(head.size());
     auto bent = who_.token;
     bent.back() = bent.back() == 'A' ? 'B' : 'A';
-    const std::vector<std::string> bad{
-        "", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "bearer", "Token " + who_.token, who_.token,
-        "Bearer  " + who_.token, "Bearer " + who_.token + " x", "Bearer a.b", "Bearer a.b.c", "Bearer ..",
-        "Bearer a.b.c.d.e", "Bearer eyJhbGciOiJub25lIn0.e30.", "Bearer " + bent, "Bearer " + who_.token + "=",
-        "Bearer " + who_.token.substr(1), "Bearer " + head + rest + rest, "Bearer \xff\xfe", "Bearer " + std::string(14'000, 'a'),
-        "Bearer " + who_.token + ", Bearer " + who_.token};
+    const std::vector<std::string> bad{"",
+                                       "Bearer",
+                                       "Bearer ",
+                                       "Basic dXNlcjpwYXNz",
+                                       "bearer",
+                                       "Token " + who_.token,
+                                       who_.token,
+                                       "Bearer  " + who_.token,
+                                       "Bearer " + who_.token + " x",
+                                       "Bearer a.b",
+                                       "Bearer a.b.c",
+                                       "Bearer ..",
+                                       "Bearer a.b.c.d.e",
+                                       "Bearer eyJhbGciOiJub25lIn0.e30.",
+                                       "Bearer " + bent,
+                                       "Bearer " + who_.token + "=",
+                                       "Bearer " + who_.token.substr(1),
+                                       "Bearer " + head + rest + rest,
+                                       "Bearer \xff\xfe",
+                                       "Bearer " + std::string(14'000, 'a'),
+                                       "Bearer " + who_.token + ", Bearer " + who_.token};
     int tried = 0;
     for (const auto& to : operations_) {
         if (!to.authenticated) {
@@ -391,24 +498,29 @@ TEST_F(system_bad_input, methods_that_are_not_offered) {
 }
 
 TEST_F(system_bad_input, paths_that_do_not_exist) {
-    for (const std::string path : {"/", "/api", "/api/v1", "/api/v2/projects", "/api/v1/projects/", "/api/v1/Projects",
-                                   "/api/v1/projects/x/y", "//livez", "/livez/", "/api/v1/../v1/projects", "/admin",
-                                   "/.env", "/api/v1/%70rojects/%00"}) {
+    for (const std::string path :
+         {"/", "/api", "/api/v1", "/api/v2/projects", "/api/v1/projects/", "/api/v1/Projects",
+          "/api/v1/projects/x/y", "//livez", "/livez/", "/api/v1/../v1/projects", "/admin", "/.env",
+          "/api/v1/%70rojects/%00"}) {
         const auto answer = get(client_, path, who_.auth());
         EXPECT_TRUE(is_client_error(answer)) << path;
     }
     EXPECT_TRUE(is_problem(get(client_, "/nothing/here"), 404, "not_found"));
-    EXPECT_TRUE(is_problem(get(client_, "/verify-email?token=x"), 404, "not_found")) << "that page is of insula dev";
+    EXPECT_TRUE(is_problem(get(client_, "/verify-email?token=x"), 404, "not_found"))
+        << "that page is of insula dev";
 }
 
 TEST_F(system_bad_input, request_ids) {
-    EXPECT_EQ(get(client_, "/livez", {{"X-Request-ID", "My.Id_1-2"}}).field("X-Request-ID"), "My.Id_1-2");
-    for (const std::string& id : {std::string("has blank"), std::string(65, 'a'), std::string("a;b"), std::string()}) {
+    EXPECT_EQ(get(client_, "/livez", {{"X-Request-ID", "My.Id_1-2"}}).field("X-Request-ID"),
+              "My.Id_1-2");
+    for (const std::string& id :
+         {std::string("has blank"), std::string(65, 'a'), std::string("a;b"), std::string()}) {
         const auto answer = get(client_, "/livez", {{"X-Request-ID", id}});
         EXPECT_NE(answer.field("X-Request-ID"), id);
         EXPECT_GE(answer.field("X-Request-ID").value_or("").size(), 16U);
     }
-    EXPECT_TRUE(is_problem(get(client_, "/livez", {{"X-Long", std::string(20'000, 'a')}}), 431, "header_too_large"));
+    EXPECT_TRUE(is_problem(get(client_, "/livez", {{"X-Long", std::string(20'000, 'a')}}), 431,
+                           "header_too_large"));
 }
 
 }  // namespace

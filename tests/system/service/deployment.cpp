@@ -22,8 +22,8 @@ std::string address_in(const std::string& log_line) {
 
 void must_succeed(const finished& command, const char* what) {
     if (command.code != 0) {
-        throw std::runtime_error(std::string("insula ") + what + " ended with " + std::to_string(command.code) +
-                                 ": " + command.out + command.err);
+        throw std::runtime_error(std::string("insula ") + what + " ended with " +
+                                 std::to_string(command.code) + ": " + command.out + command.err);
     }
 }
 
@@ -34,20 +34,25 @@ http_answer expect(http_answer answer, int status, const char* what) {
     return answer;
 }
 
-const char* const security_fields[] = {
-    "X-Content-Type-Options",      "X-Frame-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy",
-    "Cross-Origin-Resource-Policy", "Cache-Control",   "Content-Security-Policy"};
+const char* const security_fields[] = {"X-Content-Type-Options",
+                                       "X-Frame-Options",
+                                       "Referrer-Policy",
+                                       "Cross-Origin-Opener-Policy",
+                                       "Cross-Origin-Resource-Policy",
+                                       "Cache-Control",
+                                       "Content-Security-Policy"};
 
 }  // namespace
 
 served::served(const environment& variables, const std::vector<std::string>& arguments)
-    : process_(insula_binary(),
-               [&] {
-                   std::vector<std::string> all{"serve"};
-                   all.insert(all.end(), arguments.begin(), arguments.end());
-                   return all;
-               }(),
-               variables) {
+    : process_(
+          insula_binary(),
+          [&] {
+              std::vector<std::string> all{"serve"};
+              all.insert(all.end(), arguments.begin(), arguments.end());
+              return all;
+          }(),
+          variables) {
     address_ = address_in(process_.wait_for_line("\"event\":\"listening\"", start_limit));
 }
 
@@ -81,8 +86,9 @@ deployment::deployment(const environment& extra) {
     for (const auto& [name, value] : extra) {
         variables_[name] = value;
     }
-    must_succeed(run_insula({"bootstrap", "--admin-url", database_.home().admin_conninfo()}, variables_),
-                 "bootstrap");
+    must_succeed(
+        run_insula({"bootstrap", "--admin-url", database_.home().admin_conninfo()}, variables_),
+        "bootstrap");
     must_succeed(run_insula({"migrate"}, variables_), "migrate");
 }
 
@@ -113,8 +119,9 @@ person deployment::make_person(std::string_view stem) {
     person who;
     who.slug = fresh_slug(stem);
     who.email = who.slug + "@example.org";
-    const auto registered = parse(expect(
-        post_json(client, "/api/v1/auth/register", registration_form(who.slug, who.email)), 202, "register"));
+    const auto registered = parse(
+        expect(post_json(client, "/api/v1/auth/register", registration_form(who.slug, who.email)),
+               202, "register"));
     who.user_id = text_of(registered, "/user/id");
     who.tenant_id = text_of(registered, "/tenant/id");
     const auto status =
@@ -123,16 +130,17 @@ person deployment::make_person(std::string_view stem) {
         throw std::runtime_error("the registration ended as " + status.text());
     }
     const auto mailed = wait_for_mail(who.email);
-    expect(post_json(client, "/api/v1/auth/verify-email", {{"token", mailed}}), 200, "verify-email");
+    expect(post_json(client, "/api/v1/auth/verify-email", {{"token", mailed}}), 200,
+           "verify-email");
     who.token = log_in(who);
     return who;
 }
 
 std::string deployment::log_in(const person& who) {
     auto client = server().client();
-    const auto answer = post_json(
-        client, "/api/v1/auth/login",
-        {{"email", who.email}, {"password", good_password}, {"tenant_slug", who.slug}});
+    const auto answer =
+        post_json(client, "/api/v1/auth/login",
+                  {{"email", who.email}, {"password", good_password}, {"tenant_slug", who.slug}});
     return text_of(parse(expect(answer, 200, "login")), "/access_token");
 }
 
@@ -201,12 +209,14 @@ json::object registration_form(std::string_view slug, std::string_view email) {
             {"tenant_slug", slug}};
 }
 
-http_answer post_json(http_client& to, std::string_view target, const json::value& body, http_fields fields) {
+http_answer post_json(http_client& to, std::string_view target, const json::value& body,
+                      http_fields fields) {
     fields.emplace_back("Content-Type", "application/json");
     return to.send("POST", target, fields, json::serialize(body));
 }
 
-http_answer patch_json(http_client& to, std::string_view target, const json::value& body, http_fields fields) {
+http_answer patch_json(http_client& to, std::string_view target, const json::value& body,
+                       http_fields fields) {
     fields.emplace_back("Content-Type", "application/json");
     return to.send("PATCH", target, fields, json::serialize(body));
 }
@@ -221,7 +231,8 @@ std::string make_project(http_client& client, const person& who, std::string_vie
     if (description) {
         form["description"] = *description;
     }
-    return text_of(parse(expect(post_json(client, "/api/v1/projects", form, who.auth()), 201, "create project")),
+    return text_of(parse(expect(post_json(client, "/api/v1/projects", form, who.auth()), 201,
+                                "create project")),
                    "/id");
 }
 
@@ -265,7 +276,8 @@ testing::AssertionResult is_problem(const http_answer& answer, int status, std::
     if (answer.field("X-Request-ID") != std::string(members.at("request_id").as_string())) {
         return wrong("X-Request-ID is not request_id");
     }
-    if (!code.empty() && members.at("code").as_string() != json::string_view(code.data(), code.size())) {
+    if (!code.empty() &&
+        members.at("code").as_string() != json::string_view(code.data(), code.size())) {
         return wrong("the code is not " + std::string(code));
     }
     if (status == 422 && (!members.contains("errors") || members.at("errors").as_array().empty())) {

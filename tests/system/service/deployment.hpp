@@ -1,5 +1,5 @@
-// Insula on a fresh database, brought up by its own commands as an operator does it, and the questions
-// that the tests ask it over HTTP.
+// Insula on a fresh database, brought up by its own commands as an operator does it, and the
+// questions that the tests ask it over HTTP.
 #pragma once
 
 #include "support/http_client.hpp"
@@ -7,6 +7,7 @@
 #include "support/service_process.hpp"
 
 #include <boost/json.hpp>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -69,7 +70,8 @@ public:
 
     /// A slug nobody has yet.
     std::string fresh_slug(std::string_view stem = "tenant");
-    /// Registers, waits for ready, verifies, logs in. Throws with the answer that was none of these.
+    /// Registers, waits for ready, verifies, logs in. Throws with the answer that was none of
+    /// these.
     person make_person(std::string_view stem = "tenant");
     /// A new session.
     std::string log_in(const person& who);
@@ -91,8 +93,10 @@ deployment& shared_deployment();
 json::value parse(const http_answer& answer);
 std::string text_of(const json::value& value, std::string_view pointer);
 json::object registration_form(std::string_view slug, std::string_view email);
-http_answer post_json(http_client& to, std::string_view target, const json::value& body, http_fields fields = {});
-http_answer patch_json(http_client& to, std::string_view target, const json::value& body, http_fields fields = {});
+http_answer post_json(http_client& to, std::string_view target, const json::value& body,
+                      http_fields fields = {});
+http_answer patch_json(http_client& to, std::string_view target, const json::value& body,
+                       http_fields fields = {});
 http_answer get(http_client& from, std::string_view target, const http_fields& fields = {});
 
 /// A new project's id.
@@ -101,7 +105,8 @@ std::string make_project(http_client& client, const person& who, std::string_vie
 
 /// The answer but for what may differ between two answers alike: its date.
 std::string comparable(const http_answer& answer);
-/// problem+json as section 1 of the API demands, with everything every answer has. `code` may be empty: any.
+/// problem+json as section 1 of the API demands, with everything every answer has. `code` may be
+/// empty: any.
 testing::AssertionResult is_problem(const http_answer& answer, int status, std::string_view code);
 /// Any status from 400 to 499, as is_problem().
 testing::AssertionResult is_client_error(const http_answer& answer);
@@ -111,7 +116,8 @@ double metric(http_client& client, std::string_view name, std::string_view pool)
 
 /// Polls until it is true; throws, naming what, when it has not become so in time.
 template <class F>
-void wait_until(std::string_view what, F&& is_true, std::chrono::milliseconds limit = std::chrono::seconds(30));
+void wait_until(std::string_view what, F&& is_true,
+                std::chrono::milliseconds limit = std::chrono::seconds(30));
 void wait_a_little();
 
 template <class F>

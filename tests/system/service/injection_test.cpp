@@ -10,19 +10,56 @@ namespace {
 using namespace std::string_literals;
 
 const std::vector<std::string> hostile_texts{
-    "'", "\"", "a'b", "a\"b", "a;b", "a--b", "a/*b", "$$", "$x$;drop schema control cascade;$x$",
-    "x'; drop schema control cascade; --", "x\"; drop role postgres; --", "t_0123456789abcdef0123456789abcdef",
-    "pg_catalog", "control", "{t}", "{role:owner}", "%I", "%s%n", "\\", "\\'", "a\\000b", "../control",
-    "E'\\x41'", "a b", " a", "a ", "a\n", "a\r\n", "\na", "a\tb",
-    "\xd0\xb0\x63\x6d\x65"s,                        // Cyrillic a, then "cme"
-    "acme\xe2\x80\x8b"s,                            // zero width space
-    "acme\xe2\x80\xae"s,                            // right-to-left override
+    "'",
+    "\"",
+    "a'b",
+    "a\"b",
+    "a;b",
+    "a--b",
+    "a/*b",
+    "$$",
+    "$x$;drop schema control cascade;$x$",
+    "x'; drop schema control cascade; --",
+    "x\"; drop role postgres; --",
+    "t_0123456789abcdef0123456789abcdef",
+    "pg_catalog",
+    "control",
+    "{t}",
+    "{role:owner}",
+    "%I",
+    "%s%n",
+    "\\",
+    "\\'",
+    "a\\000b",
+    "../control",
+    "E'\\x41'",
+    "a b",
+    " a",
+    "a ",
+    "a\n",
+    "a\r\n",
+    "\na",
+    "a\tb",
+    "\xd0\xb0\x63\x6d\x65"s,                              // Cyrillic a, then "cme"
+    "acme\xe2\x80\x8b"s,                                  // zero width space
+    "acme\xe2\x80\xae"s,                                  // right-to-left override
     "\xef\xbd\x81\xef\xbd\x83\xef\xbd\x8d\xef\xbd\x85"s,  // full-width "acme"
-    "acme\xcc\x81"s,                                // combining accent
-    "\xca\xbc; drop table projects; --"s,           // modifier apostrophe, which some make a quote
-    "\xf0\x9d\x94\x9e"s,                            // mathematical a
-    "A", "-a", "a-", "a--b", "1a", "", std::string(57, 'a'), std::string(63, 'a'), std::string(64, 'a'),
-    std::string(10'000, 'a'), "a\0b"s, "\0"s, "a\0"s};
+    "acme\xcc\x81"s,                                      // combining accent
+    "\xca\xbc; drop table projects; --"s,  // modifier apostrophe, which some make a quote
+    "\xf0\x9d\x94\x9e"s,                   // mathematical a
+    "A",
+    "-a",
+    "a-",
+    "a--b",
+    "1a",
+    "",
+    std::string(57, 'a'),
+    std::string(63, 'a'),
+    std::string(64, 'a'),
+    std::string(10'000, 'a'),
+    "a\0b"s,
+    "\0"s,
+    "a\0"s};
 
 std::string percent_encoded(std::string_view text) {
     static constexpr char digits[] = "0123456789ABCDEF";
@@ -38,28 +75,32 @@ std::string percent_encoded(std::string_view text) {
 
 rows schemas(deployment& where) {
     return where.database().query_admin(
-        "select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in ('information_schema',"
+        "select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in "
+        "('information_schema',"
         " 'public', 'control', 'queue', 'tenant_api', 'provision') order by 1");
 }
 
 rows tenant_roles(deployment& where) {
     return where.database().query_admin(
-        "select m.rolname from pg_auth_members a join pg_roles m on m.oid = a.member join pg_roles g on g.oid ="
+        "select m.rolname from pg_auth_members a join pg_roles m on m.oid = a.member join pg_roles "
+        "g on g.oid ="
         " a.roleid where g.rolname = '" +
-        where.database().role_prefix() + "_tenant' and m.rolname not like '" + where.database().role_prefix() +
-        "\\_%' order by 1");
+        where.database().role_prefix() + "_tenant' and m.rolname not like '" +
+        where.database().role_prefix() + "\\_%' order by 1");
 }
 
 rows service_roles(deployment& where) {
-    return where.database().query_admin("select rolname, rolcanlogin, rolcreaterole, rolsuper from pg_roles"
-                                        " where rolname like '" +
-                                        where.database().role_prefix() + "\\_%' order by 1");
+    return where.database().query_admin(
+        "select rolname, rolcanlogin, rolcreaterole, rolsuper from pg_roles"
+        " where rolname like '" +
+        where.database().role_prefix() + "\\_%' order by 1");
 }
 
 /// The names that the ready tenants' ids give, by our own arithmetic.
 rows expected_names(deployment& where) {
     rows names;
-    for (const auto& one : where.database().query_admin("select id from control.tenant where status = 'ready'")) {
+    for (const auto& one :
+         where.database().query_admin("select id from control.tenant where status = 'ready'")) {
         person who;
         who.tenant_id = one.front();
         names.push_back({who.schema()});
@@ -86,16 +127,19 @@ protected:
 TEST_F(system_injection, G05_schema_name_sql_injection_is_prevented) {
     const auto tenants = where_.database().value_admin("select count(*) from control.tenant");
     for (const auto& text : hostile_texts) {
-        const auto answer = post_json(client_, "/api/v1/auth/register",
-                                      registration_form(text, where_.fresh_slug("hostile") + "@example.org"));
+        const auto answer =
+            post_json(client_, "/api/v1/auth/register",
+                      registration_form(text, where_.fresh_slug("hostile") + "@example.org"));
         EXPECT_TRUE(is_problem(answer, 422, "validation_failed")) << testing::PrintToString(text);
     }
     EXPECT_EQ(where_.database().value_admin("select count(*) from control.tenant"), tenants);
     // Words of SQL that are good slugs.
     for (const std::string text : {"select", "drop-schema-public-cascade", "current-user", "t-0"}) {
-        const auto answer = post_json(client_, "/api/v1/auth/register", registration_form(text, text + "@example.org"));
+        const auto answer = post_json(client_, "/api/v1/auth/register",
+                                      registration_form(text, text + "@example.org"));
         ASSERT_EQ(answer.status, 202) << answer.text();
-        EXPECT_EQ(text_of(parse(get(client_, *answer.field("Location") + "?wait=30")), "/status"), "ready");
+        EXPECT_EQ(text_of(parse(get(client_, *answer.field("Location") + "?wait=30")), "/status"),
+                  "ready");
     }
 }
 
@@ -103,10 +147,12 @@ TEST_F(system_injection, G05_slugs_alike_in_their_first_55_characters_are_two_te
     const std::string stem(55, 'a');
     for (const char last : {'x', 'y'}) {
         const auto slug = stem + last;
-        const auto answer = post_json(client_, "/api/v1/auth/register",
-                                      registration_form(slug, slug.substr(50) + last + "@example.org"));
+        const auto answer =
+            post_json(client_, "/api/v1/auth/register",
+                      registration_form(slug, slug.substr(50) + last + "@example.org"));
         ASSERT_EQ(answer.status, 202) << answer.text();
-        EXPECT_EQ(text_of(parse(get(client_, *answer.field("Location") + "?wait=30")), "/status"), "ready");
+        EXPECT_EQ(text_of(parse(get(client_, *answer.field("Location") + "?wait=30")), "/status"),
+                  "ready");
     }
 }
 
@@ -116,19 +162,21 @@ TEST_F(system_injection, G05_hostile_names_are_refused_or_stored_as_they_are) {
     for (std::size_t i = 0; i < hostile_texts.size(); ++i) {
         const auto& text = hostile_texts[i];
         const std::string name = text + "#" + std::to_string(i);
-        const auto answer =
-            post_json(client_, "/api/v1/projects", {{"name", name}, {"description", text}}, who.auth());
+        const auto answer = post_json(client_, "/api/v1/projects",
+                                      {{"name", name}, {"description", text}}, who.auth());
         if (answer.status != 201) {
-            EXPECT_TRUE(is_problem(answer, 422, "validation_failed")) << testing::PrintToString(text);
+            EXPECT_TRUE(is_problem(answer, 422, "validation_failed"))
+                << testing::PrintToString(text);
             continue;
         }
         ++stored;
         const auto read = parse(get(client_, *answer.field("Location"), who.auth()));
         const auto trimmed = json::value_from(text_of(read, "/name")).as_string();
-        EXPECT_NE(name.find(std::string_view(trimmed)), std::string::npos) << testing::PrintToString(name);
-        EXPECT_EQ(where_.database().query_admin(
-                      "select count(*) from " + who.schema() + ".projects where id = $1 and name = $2",
-                      {text_of(read, "/id"), std::string(trimmed)}),
+        EXPECT_NE(name.find(std::string_view(trimmed)), std::string::npos)
+            << testing::PrintToString(name);
+        EXPECT_EQ(where_.database().query_admin("select count(*) from " + who.schema() +
+                                                    ".projects where id = $1 and name = $2",
+                                                {text_of(read, "/id"), std::string(trimmed)}),
                   (rows{{"1"}}));
     }
     EXPECT_GE(stored, 30);
@@ -142,7 +190,8 @@ TEST_F(system_injection, G05_hostile_names_are_refused_or_stored_as_they_are) {
     const auto answer = post_json(client_, "/api/v1/auth/register", form);
     ASSERT_EQ(answer.status, 202) << answer.text();
     EXPECT_EQ(text_of(parse(answer), "/tenant/name"), "x'; drop schema control cascade; --");
-    EXPECT_EQ(text_of(parse(get(client_, *answer.field("Location") + "?wait=30")), "/status"), "ready");
+    EXPECT_EQ(text_of(parse(get(client_, *answer.field("Location") + "?wait=30")), "/status"),
+              "ready");
 }
 
 TEST_F(system_injection, G05_hostile_ids_slugs_cursors_and_limits_in_addresses_are_refused) {

@@ -1,5 +1,5 @@
-// What one tenant's token can do with another tenant's things: nothing, and nothing can be told from the
-// answer.
+// What one tenant's token can do with another tenant's things: nothing, and nothing can be told
+// from the answer.
 #include "deployment.hpp"
 
 #include <algorithm>
@@ -23,9 +23,10 @@ std::string state_of(deployment& where, const person& who) {
     return where.database().value_admin(
         "select md5(concat((select string_agg(p::text, E'\\n' order by p.id) from " + who.schema() +
         ".projects p), (select t::text from control.tenant t where t.id = '" + who.tenant_id +
-        "'), (select string_agg(m::text, ',' order by user_id) from control.membership m where m.tenant_id = '" +
-        who.tenant_id + "'), (select count(*) from control.audit_log a where a.tenant_id = '" + who.tenant_id +
-        "')))");
+        "'), (select string_agg(m::text, ',' order by user_id) from control.membership m where "
+        "m.tenant_id = '" +
+        who.tenant_id + "'), (select count(*) from control.audit_log a where a.tenant_id = '" +
+        who.tenant_id + "')))");
 }
 
 std::string replaced(std::string text, std::string_view what, std::string_view by) {
@@ -33,7 +34,8 @@ std::string replaced(std::string text, std::string_view what, std::string_view b
     return at == std::string::npos ? text : text.replace(at, what.size(), by);
 }
 
-/// The operations of /openapi.json that need a token, so that a route added tomorrow is tried tomorrow.
+/// The operations of /openapi.json that need a token, so that a route added tomorrow is tried
+/// tomorrow.
 std::vector<std::pair<std::string, std::string>> authenticated_routes(http_client& client) {
     std::vector<std::pair<std::string, std::string>> all;
     const auto document = parse(get(client, "/openapi.json"));
@@ -60,8 +62,10 @@ protected:
         theirs_.project_id = make_project(client, b_, "B's secret plan", "B's description");
         make_project(client, b_, "B's other plan");
         theirs_.slug = b_.slug;
-        theirs_.cursor = text_of(parse(get(client, "/api/v1/projects?limit=1", b_.auth())), "/next_cursor");
-        theirs_.etag = *get(client, "/api/v1/projects/" + theirs_.project_id, b_.auth()).field("ETag");
+        theirs_.cursor =
+            text_of(parse(get(client, "/api/v1/projects?limit=1", b_.auth())), "/next_cursor");
+        theirs_.etag =
+            *get(client, "/api/v1/projects/" + theirs_.project_id, b_.auth()).field("ETag");
     }
 
     /// Sends one operation with those things in every place where it takes any.
@@ -95,7 +99,8 @@ TEST_F(system_isolation, G01_token_from_tenant_A_cannot_access_tenant_B) {
     const auto before = state_of(shared_deployment(), b_);
     int with_reference = 0;
     for (const auto& [method, path] : authenticated_routes(client)) {
-        if (path.find('{') == std::string::npos && !(method == "GET" && path == "/api/v1/projects")) {
+        if (path.find('{') == std::string::npos &&
+            !(method == "GET" && path == "/api/v1/projects")) {
             continue;  // it takes no reference; the header is tried below
         }
         ++with_reference;
@@ -118,29 +123,33 @@ TEST_F(system_isolation, G01_another_tenants_slug_in_the_header_is_refused_on_ev
     const auto own = state_of(shared_deployment(), a_);
     for (const auto& [method, path] : authenticated_routes(client)) {
         const auto foreign = send(client, method, path, theirs_, {{"X-Tenant-Slug", b_.slug}});
-        const auto missing = send(client, method, path, theirs_, {{"X-Tenant-Slug", std::string(nobody_slug)}});
+        const auto missing =
+            send(client, method, path, theirs_, {{"X-Tenant-Slug", std::string(nobody_slug)}});
         EXPECT_TRUE(is_problem(foreign, 403, "tenant_mismatch")) << method << " " << path;
         EXPECT_EQ(comparable(foreign), comparable(missing)) << method << " " << path;
-        const auto twice =
-            send(client, method, path, theirs_, {{"X-Tenant-Slug", a_.slug}, {"X-Tenant-Slug", b_.slug}});
+        const auto twice = send(client, method, path, theirs_,
+                                {{"X-Tenant-Slug", a_.slug}, {"X-Tenant-Slug", b_.slug}});
         EXPECT_TRUE(is_problem(twice, 403, "tenant_mismatch")) << method << " " << path;
     }
     EXPECT_EQ(state_of(shared_deployment(), b_), before);
     EXPECT_EQ(state_of(shared_deployment(), a_), own);
     // The header that agrees changes nothing.
-    EXPECT_EQ(get(client, "/api/v1/projects", a_.auth_with({{"X-Tenant-Slug", a_.slug}})).status, 200);
+    EXPECT_EQ(get(client, "/api/v1/projects", a_.auth_with({{"X-Tenant-Slug", a_.slug}})).status,
+              200);
 }
 
 TEST_F(system_isolation, G01_the_references_that_were_refused_work_for_their_owner) {
     auto client = shared_deployment().server().client();
     EXPECT_EQ(get(client, "/api/v1/projects/" + theirs_.project_id, b_.auth()).status, 200);
-    EXPECT_EQ(get(client, "/api/v1/projects?limit=1&cursor=" + theirs_.cursor, b_.auth()).status, 200);
+    EXPECT_EQ(get(client, "/api/v1/projects?limit=1&cursor=" + theirs_.cursor, b_.auth()).status,
+              200);
     EXPECT_EQ(get(client, "/api/v1/tenants/" + b_.slug, b_.auth()).status, 200);
     EXPECT_EQ(get(client, "/api/v1/projects/" + theirs_.project_id,
                   b_.auth_with({{"If-None-Match", theirs_.etag}}))
                   .status,
               304);
-    EXPECT_EQ(get(client, "/api/v1/projects", b_.auth_with({{"X-Tenant-Slug", b_.slug}})).status, 200);
+    EXPECT_EQ(get(client, "/api/v1/projects", b_.auth_with({{"X-Tenant-Slug", b_.slug}})).status,
+              200);
 }
 
 TEST_F(system_isolation, G01_lists_hold_the_own_tenants_rows_only) {
@@ -153,10 +162,12 @@ TEST_F(system_isolation, G01_lists_hold_the_own_tenants_rows_only) {
 TEST_F(system_isolation, G10_user_without_membership_cannot_log_in) {
     auto& where = shared_deployment();
     auto client = where.server().client();
-    const auto answer = [&](std::string_view email, std::string_view password, std::string_view slug) {
-        return comparable(post_json(client, "/api/v1/auth/login",
-                                    {{"email", email}, {"password", password}, {"tenant_slug", slug}},
-                                    {{"X-Request-ID", std::string(fixed_request_id)}}));
+    const auto answer = [&](std::string_view email, std::string_view password,
+                            std::string_view slug) {
+        return comparable(
+            post_json(client, "/api/v1/auth/login",
+                      {{"email", email}, {"password", password}, {"tenant_slug", slug}},
+                      {{"X-Request-ID", std::string(fixed_request_id)}}));
     };
     const auto other_tenant = answer(a_.email, good_password, b_.slug);
     EXPECT_TRUE(other_tenant.starts_with("401")) << other_tenant;
@@ -169,8 +180,8 @@ TEST_F(system_isolation, G10_user_without_membership_cannot_log_in) {
 
     const auto leaver = where.make_person("leaver");
     EXPECT_FALSE(where.log_in(leaver).empty());
-    where.database().query_admin("update control.membership set status = 'removed' where user_id = $1",
-                                 {leaver.user_id});
+    where.database().query_admin(
+        "update control.membership set status = 'removed' where user_id = $1", {leaver.user_id});
     EXPECT_EQ(answer(leaver.email, good_password, leaver.slug), other_tenant);
     EXPECT_EQ(comparable(post_json(client, "/api/v1/auth/login",
                                    {{"email", leaver.email}, {"password", good_password}},
@@ -178,11 +189,13 @@ TEST_F(system_isolation, G10_user_without_membership_cannot_log_in) {
               other_tenant);
 
     const auto inactive = where.make_person("inactive");
-    where.database().query_admin("update control.account set active = false where id = $1", {inactive.user_id});
+    where.database().query_admin("update control.account set active = false where id = $1",
+                                 {inactive.user_id});
     EXPECT_EQ(answer(inactive.email, good_password, inactive.slug), other_tenant);
-    EXPECT_EQ(where.database().value_admin("select count(*) from control.session where user_id in ('" +
-                                           leaver.user_id + "', '" + inactive.user_id + "')"),
-              "3")  // the three good logins from before
+    EXPECT_EQ(
+        where.database().value_admin("select count(*) from control.session where user_id in ('" +
+                                     leaver.user_id + "', '" + inactive.user_id + "')"),
+        "3")  // the three good logins from before
         << "a refused login made a session";
 }
 
@@ -192,12 +205,14 @@ TEST_F(system_isolation, G10_the_header_names_the_tenant_of_a_login_like_the_bod
     const auto right = post_json(client, "/api/v1/auth/login", form, {{"X-Tenant-Slug", a_.slug}});
     ASSERT_EQ(right.status, 200) << right.text();
     EXPECT_EQ(text_of(parse(right), "/tenant/slug"), a_.slug);
-    EXPECT_TRUE(is_problem(post_json(client, "/api/v1/auth/login", form, {{"X-Tenant-Slug", b_.slug}}), 401,
-                           "invalid_credentials"));
+    EXPECT_TRUE(
+        is_problem(post_json(client, "/api/v1/auth/login", form, {{"X-Tenant-Slug", b_.slug}}), 401,
+                   "invalid_credentials"));
     auto both = form;
     both["tenant_slug"] = a_.slug;
-    EXPECT_TRUE(is_problem(post_json(client, "/api/v1/auth/login", both, {{"X-Tenant-Slug", b_.slug}}), 422,
-                           "validation_failed"));
+    EXPECT_TRUE(
+        is_problem(post_json(client, "/api/v1/auth/login", both, {{"X-Tenant-Slug", b_.slug}}), 422,
+                   "validation_failed"));
 }
 
 }  // namespace

@@ -30,8 +30,9 @@ protected:
 };
 
 TEST_F(system_projects, created_read_changed_deleted) {
-    const auto made = post_json(client_, list_path, {{"name", "  Engine No. 1  "}, {"description", "Ünïcödé 🚂"}},
-                                who_.auth());
+    const auto made =
+        post_json(client_, list_path, {{"name", "  Engine No. 1  "}, {"description", "Ünïcödé 🚂"}},
+                  who_.auth());
     ASSERT_EQ(made.status, 201) << made.text();
     const auto project = parse(made);
     const auto id = text_of(project, "/id");
@@ -60,8 +61,9 @@ TEST_F(system_projects, created_read_changed_deleted) {
     EXPECT_TRUE(is_problem(change(id, {{"name", "back"}}), 404, "not_found"));
 
     // Each change left one row, none of the refused did.
-    EXPECT_EQ(where_.database().query_admin("select action from control.audit_log where entity_id = '" + id +
-                                            "' and tenant_id = '" + who_.tenant_id + "' order by created_at, action"),
+    EXPECT_EQ(where_.database().query_admin(
+                  "select action from control.audit_log where entity_id = '" + id +
+                  "' and tenant_id = '" + who_.tenant_id + "' order by created_at, action"),
               (rows{{"project.create"}, {"project.update"}, {"project.delete"}}));
 }
 
@@ -80,9 +82,10 @@ TEST_F(system_projects, null_clears_and_absent_leaves) {
 TEST_F(system_projects, equal_names_are_a_conflict) {
     const auto name = fresh_name();
     make_project(client_, who_, name);
-    EXPECT_TRUE(is_problem(post_json(client_, list_path, {{"name", name}}, who_.auth()), 409, "name_taken"));
-    EXPECT_TRUE(is_problem(post_json(client_, list_path, {{"name", " " + name + " "}}, who_.auth()), 409,
+    EXPECT_TRUE(is_problem(post_json(client_, list_path, {{"name", name}}, who_.auth()), 409,
                            "name_taken"));
+    EXPECT_TRUE(is_problem(post_json(client_, list_path, {{"name", " " + name + " "}}, who_.auth()),
+                           409, "name_taken"));
     const auto other = make_project(client_, who_, fresh_name());
     EXPECT_TRUE(is_problem(change(other, {{"name", name}}), 409, "name_taken"));
 }
@@ -95,7 +98,8 @@ TEST_F(system_projects, if_match) {
     EXPECT_NE(first, second);
 
     const auto refused = [&](const std::string& condition) {
-        return is_problem(change(id, {{"description", "b"}}, {{"If-Match", condition}}), 412, "precondition_failed");
+        return is_problem(change(id, {{"description", "b"}}, {{"If-Match", condition}}), 412,
+                          "precondition_failed");
     };
     EXPECT_TRUE(refused(first));
     EXPECT_TRUE(refused("W/" + second)) << "If-Match compares strongly";
@@ -103,22 +107,30 @@ TEST_F(system_projects, if_match) {
     EXPECT_TRUE(refused("\"something else\""));
     EXPECT_TRUE(refused("\"v0\", \"v-1\", \"v99999999999999999999\", \"\""));
     for (const std::string condition : {"v1", "\"", "\"v1", "*, \"v1\"", "\"v1\" \"v2\"", ""}) {
-        EXPECT_TRUE(is_client_error(change(id, {{"description", "b"}}, {{"If-Match", condition}}))) << condition;
+        EXPECT_TRUE(is_client_error(change(id, {{"description", "b"}}, {{"If-Match", condition}})))
+            << condition;
     }
     EXPECT_EQ(text_of(parse(read(id)), "/description"), "a");
 
     const auto listed = change(id, {{"description", "c"}}, {{"If-Match", first + " ,, " + second}});
     EXPECT_EQ(listed.status, 200) << listed.text();
     EXPECT_EQ(change(id, {{"description", "d"}}, {{"If-Match", "*"}}).status, 200);
-    EXPECT_EQ(change(id, {{"description", "e"}}, {{"If-Match", first}, {"If-Match", *read(id).field("ETag")}}).status,
+    EXPECT_EQ(change(id, {{"description", "e"}},
+                     {{"If-Match", first}, {"If-Match", *read(id).field("ETag")}})
+                  .status,
               200)
         << "two fields are one list";
     EXPECT_EQ(change(id, {{"description", "f"}}).status, 200);
 
-    EXPECT_TRUE(is_problem(client_.send("DELETE", path_of(id), who_.auth_with({{"If-Match", first}})), 412,
-                           "precondition_failed"));
-    EXPECT_EQ(client_.send("DELETE", path_of(id), who_.auth_with({{"If-Match", *read(id).field("ETag")}})).status, 204);
-    EXPECT_TRUE(is_problem(client_.send("DELETE", path_of(id), who_.auth_with({{"If-Match", "*"}})), 404, "not_found"));
+    EXPECT_TRUE(
+        is_problem(client_.send("DELETE", path_of(id), who_.auth_with({{"If-Match", first}})), 412,
+                   "precondition_failed"));
+    EXPECT_EQ(
+        client_.send("DELETE", path_of(id), who_.auth_with({{"If-Match", *read(id).field("ETag")}}))
+            .status,
+        204);
+    EXPECT_TRUE(is_problem(client_.send("DELETE", path_of(id), who_.auth_with({{"If-Match", "*"}})),
+                           404, "not_found"));
 }
 
 TEST_F(system_projects, if_none_match) {
@@ -148,21 +160,27 @@ TEST_F(system_projects, head_is_get_without_the_body) {
     }
     // The connection is in step after all those.
     EXPECT_EQ(get(client_, "/livez").status, 200);
-    EXPECT_EQ(client_.send("HEAD", path_of("01900000-0000-7000-8000-000000000000"), who_.auth()).status, 404);
+    EXPECT_EQ(
+        client_.send("HEAD", path_of("01900000-0000-7000-8000-000000000000"), who_.auth()).status,
+        404);
 }
 
 TEST_F(system_projects, pages_of_equal_times_skip_and_repeat_nothing) {
     const auto many = where_.make_person("many");
     constexpr int count = 250;
-    where_.database().query_admin("insert into " + many.schema() + ".projects (id, name, created_at) select"
-                                  " gen_random_uuid(), 'p' || n, '2026-01-01T00:00:00Z' from generate_series(1, " +
-                                  std::to_string(count) + ") n");
+    where_.database().query_admin(
+        "insert into " + many.schema() +
+        ".projects (id, name, created_at) select"
+        " gen_random_uuid(), 'p' || n, '2026-01-01T00:00:00Z' from generate_series(1, " +
+        std::to_string(count) + ") n");
     std::set<std::string> seen;
     std::string cursor;
     int pages = 0;
     do {
-        const auto page = get(client_, std::string(list_path) + "?limit=7" + (cursor.empty() ? "" : "&cursor=" + cursor),
-                              many.auth());
+        const auto page =
+            get(client_,
+                std::string(list_path) + "?limit=7" + (cursor.empty() ? "" : "&cursor=" + cursor),
+                many.auth());
         ASSERT_EQ(page.status, 200) << page.text();
         const auto body = parse(page);
         ++pages;
@@ -176,8 +194,12 @@ TEST_F(system_projects, pages_of_equal_times_skip_and_repeat_nothing) {
     EXPECT_EQ(seen.size(), static_cast<std::size_t>(count));
     EXPECT_EQ(pages, (count + 6) / 7);
 
-    EXPECT_EQ(parse(get(client_, list_path, many.auth())).at("items").as_array().size(), 50U) << "the default";
-    EXPECT_EQ(parse(get(client_, std::string(list_path) + "?limit=100", many.auth())).at("items").as_array().size(),
+    EXPECT_EQ(parse(get(client_, list_path, many.auth())).at("items").as_array().size(), 50U)
+        << "the default";
+    EXPECT_EQ(parse(get(client_, std::string(list_path) + "?limit=100", many.auth()))
+                  .at("items")
+                  .as_array()
+                  .size(),
               100U);
     const auto newest = parse(get(client_, std::string(list_path) + "?limit=1", many.auth()));
     EXPECT_EQ(text_of(newest, "/items/0/name"), "added at page " + std::to_string(pages));
@@ -204,8 +226,9 @@ TEST_F(system_projects, cursors_that_were_tampered_with_are_refused) {
     EXPECT_TRUE(is_problem(with(std::string(5000, 'A')), 400, "invalid_cursor"));
     EXPECT_TRUE(is_problem(with(""), 400, "invalid_cursor"));
     const auto stranger = where_.make_person("stranger");
-    EXPECT_TRUE(is_problem(get(client_, std::string(list_path) + "?cursor=" + cursor, stranger.auth()), 400,
-                           "invalid_cursor"));
+    EXPECT_TRUE(
+        is_problem(get(client_, std::string(list_path) + "?cursor=" + cursor, stranger.auth()), 400,
+                   "invalid_cursor"));
 }
 
 TEST_F(system_projects, tenant_read_costs_exactly_one_round_trip) {
@@ -232,7 +255,8 @@ TEST_F(system_projects, G45_a_locked_row_does_not_stop_the_tenants_other_request
     const auto other = make_project(client_, who_, fresh_name());
     const auto retries = metric(client_, "insula_pg_lock_retries_total", "cell_");
     sql_connection holder(where_.database().admin_conninfo());
-    holder.query("begin; select 1 from " + who_.schema() + ".projects where id = '" + locked + "' for update");
+    holder.query("begin; select 1 from " + who_.schema() + ".projects where id = '" + locked +
+                 "' for update");
     auto blocked = std::async(std::launch::async, [&] {
         auto own = where_.server().client();
         return patch_json(own, path_of(locked), {{"description", "after the lock"}}, who_.auth());
@@ -240,9 +264,10 @@ TEST_F(system_projects, G45_a_locked_row_does_not_stop_the_tenants_other_request
     // It waits on a connection of its own: longer than the shared one's lock timeout.
     wait_until("the change to wait for the lock", [&] {
         return metric(client_, "insula_pg_lock_retries_total", "cell_") > retries &&
-               where_.database().value_admin("select count(*) from pg_stat_activity where datname ="
-                                             " current_database() and wait_event_type = 'Lock' and usename like '" +
-                                             where_.database().role_prefix() + "\\_cell\\_%'") == "1";
+               where_.database().value_admin(
+                   "select count(*) from pg_stat_activity where datname ="
+                   " current_database() and wait_event_type = 'Lock' and usename like '" +
+                   where_.database().role_prefix() + "\\_cell\\_%'") == "1";
     });
     auto slowest = 0ms;
     for (int i = 0; i < 40; ++i) {
@@ -252,7 +277,8 @@ TEST_F(system_projects, G45_a_locked_row_does_not_stop_the_tenants_other_request
         slowest = std::max(slowest, std::chrono::duration_cast<std::chrono::milliseconds>(
                                         std::chrono::steady_clock::now() - began));
     }
-    EXPECT_LT(slowest, 2s);  // 50 ms and a busy machine; without the exclusive connection: until the release
+    EXPECT_LT(slowest,
+              2s);  // 50 ms and a busy machine; without the exclusive connection: until the release
     EXPECT_EQ(blocked.wait_for(0s), std::future_status::timeout);
     // Others that want the same row wait too, and still do not stop the rest.
     auto second = std::async(std::launch::async, [&] {

@@ -12,18 +12,25 @@ constexpr int racers = 64;
 
 /// How much of everything there is that a registration makes.
 struct census {
-    long tenants = 0, accounts = 0, memberships = 0, registrations = 0, mail_tokens = 0, runs = 0, audits = 0,
-         schemas = 0, roles = 0;
+    long tenants = 0, accounts = 0, memberships = 0, registrations = 0, mail_tokens = 0, runs = 0,
+         audits = 0, schemas = 0, roles = 0;
     bool operator==(const census&) const = default;
     friend census operator-(const census& a, const census& b) {
-        return {a.tenants - b.tenants,         a.accounts - b.accounts,       a.memberships - b.memberships,
-                a.registrations - b.registrations, a.mail_tokens - b.mail_tokens, a.runs - b.runs,
-                a.audits - b.audits,           a.schemas - b.schemas,         a.roles - b.roles};
+        return {a.tenants - b.tenants,
+                a.accounts - b.accounts,
+                a.memberships - b.memberships,
+                a.registrations - b.registrations,
+                a.mail_tokens - b.mail_tokens,
+                a.runs - b.runs,
+                a.audits - b.audits,
+                a.schemas - b.schemas,
+                a.roles - b.roles};
     }
     friend std::ostream& operator<<(std::ostream& out, const census& c) {
-        return out << "tenants " << c.tenants << " accounts " << c.accounts << " memberships " << c.memberships
-                   << " registrations " << c.registrations << " mail tokens " << c.mail_tokens << " runs " << c.runs
-                   << " audit rows " << c.audits << " schemas " << c.schemas << " roles " << c.roles;
+        return out << "tenants " << c.tenants << " accounts " << c.accounts << " memberships "
+                   << c.memberships << " registrations " << c.registrations << " mail tokens "
+                   << c.mail_tokens << " runs " << c.runs << " audit rows " << c.audits
+                   << " schemas " << c.schemas << " roles " << c.roles;
     }
 };
 
@@ -35,7 +42,8 @@ census count(deployment& where) {
         " (select count(*) from queue.run) + (select count(*) from queue.history),"
         " (select count(*) from control.audit_log where action <> 'tenant.create'),"
         " (select count(*) from pg_namespace where nspname ~ '^t_[0-9a-f]{32}$'),"
-        " (select count(*) from pg_auth_members a join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid ="
+        " (select count(*) from pg_auth_members a join pg_roles g on g.oid = a.roleid join "
+        "pg_roles m on m.oid ="
         "  a.member where g.rolname = '" +
         where.database().role_prefix() + "_tenant' and m.rolname ~ '^t_[0-9a-f]{32}$')");
     const auto& r = found.front();
@@ -49,8 +57,9 @@ census of_registrations(long n) {
 }
 
 void await_idle(deployment& where) {
-    wait_until("the queue to be empty",
-               [&] { return where.database().value_admin("select count(*) from queue.run") == "0"; });
+    wait_until("the queue to be empty", [&] {
+        return where.database().value_admin("select count(*) from queue.run") == "0";
+    });
 }
 
 /// All of them at once, half to each process.
@@ -80,15 +89,23 @@ std::vector<http_answer> register_at_once(const std::vector<const served*>& proc
 /// Everything a schema's catalogue says of its tables, the schema's own name aside.
 std::string fingerprint(deployment& where, const std::string& schema) {
     return where.database().value_admin(
-        "with n as (select oid, nspname, nspacl, nspowner from pg_namespace where nspname = '" + schema +
+        "with n as (select oid, nspname, nspacl, nspowner from pg_namespace where nspname = '" +
+        schema +
         "') select md5(replace(concat("
         "(select concat(nspacl::text, nspowner::regrole::text) from n),"
-        "(select string_agg(concat(c.relname, c.relkind, c.relacl::text, c.relowner::regrole::text, c.reltuples <> -2,"
-        " a.attname, a.atttypid::regtype, a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), ';' order by c.relname, a.attnum)"
-        " from pg_class c join n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid"
+        "(select string_agg(concat(c.relname, c.relkind, c.relacl::text, "
+        "c.relowner::regrole::text, c.reltuples <> -2,"
+        " a.attname, a.atttypid::regtype, a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), ';' "
+        "order by c.relname, a.attnum)"
+        " from pg_class c join n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = "
+        "c.oid"
         " left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum),"
-        "(select string_agg(indexdef, ';' order by indexname) from pg_indexes where schemaname = '" + schema + "'),"
-        "(select string_agg(pg_get_constraintdef(k.oid), ';' order by k.conname) from pg_constraint k join n on n.oid ="
+        "(select string_agg(indexdef, ';' order by indexname) from pg_indexes where schemaname = "
+        "'" +
+        schema +
+        "'),"
+        "(select string_agg(pg_get_constraintdef(k.oid), ';' order by k.conname) from "
+        "pg_constraint k join n on n.oid ="
         " k.connamespace),"
         "(select count(*) from pg_proc p join n on n.oid = p.pronamespace),"
         "(select count(*) from pg_type t join n on n.oid = t.typnamespace)), '" +
@@ -108,7 +125,8 @@ protected:
         where_.reset();
     }
 
-    /// Exactly one 202, for the others that code; and of exactly one registration is there anything.
+    /// Exactly one 202, for the others that code; and of exactly one registration is there
+    /// anything.
     static void expect_one_winner(const std::vector<json::object>& forms, std::string_view code) {
         await_idle(*where_);
         const auto before = count(*where_);
@@ -128,7 +146,9 @@ protected:
         EXPECT_EQ(text_of(parse(get(client, status_url + "?wait=30")), "/status"), "ready");
         await_idle(*where_);
         EXPECT_EQ(count(*where_) - before, of_registrations(1));
-        EXPECT_EQ(where_->database().value_admin("select count(*) from control.tenant where status <> 'ready'"), "0");
+        EXPECT_EQ(where_->database().value_admin(
+                      "select count(*) from control.tenant where status <> 'ready'"),
+                  "0");
     }
 
     static inline std::unique_ptr<deployment> where_;
@@ -148,8 +168,9 @@ TEST_F(system_registration_race, G21_concurrent_registration_with_one_mail_addre
     std::vector<json::object> forms;
     for (int i = 0; i < racers; ++i) {
         // The same identity, however it is typed.
-        forms.push_back(registration_form("mail-" + std::to_string(i),
-                                          i % 2 == 0 ? "one.address@example.org" : "One.Address@EXAMPLE.org"));
+        forms.push_back(
+            registration_form("mail-" + std::to_string(i),
+                              i % 2 == 0 ? "one.address@example.org" : "One.Address@EXAMPLE.org"));
     }
     expect_one_winner(forms, "email_taken");
 }
@@ -175,29 +196,35 @@ TEST_F(system_registration_race, G22_concurrent_registration_with_different_slug
     EXPECT_EQ(fingerprints.size(), 1U) << "the schemas differ";
     await_idle(*where_);
     EXPECT_EQ(count(*where_) - before, of_registrations(racers));
-    EXPECT_EQ(where_->database().value_admin("select count(*) from control.membership where status <> 'active'"), "0");
+    EXPECT_EQ(where_->database().value_admin(
+                  "select count(*) from control.membership where status <> 'active'"),
+              "0");
 }
 
 class system_registration : public testing::Test {
 protected:
     rows admin(const std::string& sql) { return where_.database().query_admin(sql); }
     http_answer register_now(const std::string& slug) {
-        return post_json(client_, "/api/v1/auth/register", registration_form(slug, slug + "@example.org"));
+        return post_json(client_, "/api/v1/auth/register",
+                         registration_form(slug, slug + "@example.org"));
     }
     std::string outcome(const http_answer& accepted) {
-        return text_of(parse(get(client_, accepted.field("Location").value_or("") + "?wait=30")), "/status");
+        return text_of(parse(get(client_, accepted.field("Location").value_or("") + "?wait=30")),
+                       "/status");
     }
     /// A trigger on that table which refuses what a registration does to it.
     void refuse(const std::string& table, const std::string& when) {
-        admin("create or replace function public.refuse() returns trigger language plpgsql as"
-              " $$ begin raise exception 'refused by the test'; end $$;"
-              "grant usage on schema public to public; create trigger test_refuses " +
-              when + " execute function public.refuse()");
+        admin(
+            "create or replace function public.refuse() returns trigger language plpgsql as"
+            " $$ begin raise exception 'refused by the test'; end $$;"
+            "grant usage on schema public to public; create trigger test_refuses " +
+            when + " execute function public.refuse()");
         refused_ = table;
     }
     void allow() {
         if (!refused_.empty()) {
-            admin("drop trigger test_refuses on " + refused_ + "; drop function public.refuse();"
+            admin("drop trigger test_refuses on " + refused_ +
+                  "; drop function public.refuse();"
                   "revoke usage on schema public from public");
             refused_.clear();
         }
@@ -228,17 +255,20 @@ protected:
 
 TEST_F(system_registration, tenant_provisioning_failure_marks_failed) {
     const std::string function = "provision.create_tenant_schema(uuid)";
-    const auto original =
-        where_.database().value_admin("select pg_get_functiondef('" + function + "'::regprocedure)");
+    const auto original = where_.database().value_admin("select pg_get_functiondef('" + function +
+                                                        "'::regprocedure)");
     const auto slug = where_.fresh_slug("fails");
     await_idle(where_);
     const auto before = count(where_);
-    admin("create or replace function provision.create_tenant_schema(tenant uuid) returns integer language plpgsql"
-          " strict security definer set search_path = pg_catalog, pg_temp as $$ begin"
-          " execute format('create schema %I', provision.tenant_name(tenant));"
-          " raise exception using errcode = 'P0001', message = 'refused by the test'; end $$");
+    admin(
+        "create or replace function provision.create_tenant_schema(tenant uuid) returns integer "
+        "language plpgsql"
+        " strict security definer set search_path = pg_catalog, pg_temp as $$ begin"
+        " execute format('create schema %I', provision.tenant_name(tenant));"
+        " raise exception using errcode = 'P0001', message = 'refused by the test'; end $$");
     const auto accepted = register_now(slug);
-    const auto status = accepted.status == 202 ? get(client_, *accepted.field("Location") + "?wait=30") : accepted;
+    const auto status =
+        accepted.status == 202 ? get(client_, *accepted.field("Location") + "?wait=30") : accepted;
     admin(original);
     ASSERT_EQ(accepted.status, 202) << accepted.text();
 
@@ -246,13 +276,15 @@ TEST_F(system_registration, tenant_provisioning_failure_marks_failed) {
     EXPECT_EQ(text_of(body, "/status"), "failed") << status.text();
     EXPECT_FALSE(text_of(body, "/error/code").empty());
     EXPECT_GE(text_of(body, "/error/detail").size(), 20U) << "no reason that a registrant can read";
-    EXPECT_EQ(status.body.find("refused by the test"), std::string::npos) << "the database's own words";
+    EXPECT_EQ(status.body.find("refused by the test"), std::string::npos)
+        << "the database's own words";
     await_idle(where_);
     const auto left = count(where_) - before;
     EXPECT_EQ(left.schemas, 0);
     EXPECT_EQ(left.roles, 0);
-    EXPECT_EQ(where_.database().value_admin("select count(*) from control.membership m join control.tenant t"
-                                            " on t.id = m.tenant_id where t.status = 'failed' and m.status = 'active'"),
+    EXPECT_EQ(where_.database().value_admin(
+                  "select count(*) from control.membership m join control.tenant t"
+                  " on t.id = m.tenant_id where t.status = 'failed' and m.status = 'active'"),
               "0");
 
     // Slug and address are free again, and the failed registration goes on saying so.
@@ -264,16 +296,20 @@ TEST_F(system_registration, provisioning_that_fails_in_passing_is_tried_again) {
     const auto original = where_.database().value_admin(
         "select pg_get_functiondef('provision.create_tenant_schema(uuid)'::regprocedure)");
     // A sequence keeps its value when the transaction rolls back.
-    admin("create sequence public.tries; grant usage on schema public to public; grant all on public.tries to public;"
-          "create or replace function provision.create_tenant_schema(tenant uuid) returns integer language plpgsql"
-          " strict security definer set search_path = pg_catalog, pg_temp as $$ begin"
-          " execute format('create schema if not exists %I', provision.tenant_name(tenant));"
-          " if nextval('public.tries') < 3 then raise exception using errcode = '40001'; end if;"
-          " execute format('grant usage on schema %I to %I', provision.tenant_name(tenant),"
-          "   provision.tenant_name(tenant));"
-          " return provision.apply_tenant_migrations(tenant); end $$");
+    admin(
+        "create sequence public.tries; grant usage on schema public to public; grant all on "
+        "public.tries to public;"
+        "create or replace function provision.create_tenant_schema(tenant uuid) returns integer "
+        "language plpgsql"
+        " strict security definer set search_path = pg_catalog, pg_temp as $$ begin"
+        " execute format('create schema if not exists %I', provision.tenant_name(tenant));"
+        " if nextval('public.tries') < 3 then raise exception using errcode = '40001'; end if;"
+        " execute format('grant usage on schema %I to %I', provision.tenant_name(tenant),"
+        "   provision.tenant_name(tenant));"
+        " return provision.apply_tenant_migrations(tenant); end $$");
     const auto accepted = register_now(where_.fresh_slug("passing"));
-    const auto status = accepted.status == 202 ? get(client_, *accepted.field("Location") + "?wait=30") : accepted;
+    const auto status =
+        accepted.status == 202 ? get(client_, *accepted.field("Location") + "?wait=30") : accepted;
     const auto tries = where_.database().value_admin("select last_value from public.tries");
     admin(original + "; drop sequence public.tries; revoke usage on schema public from public");
     ASSERT_EQ(accepted.status, 202) << accepted.text();
@@ -293,15 +329,17 @@ TEST_F(system_registration, G40_registration_rolls_back_when_its_workflow_cannot
     admin("alter function " + function + " rename to enqueue_away");
     expect_nothing_left(slug);
     admin("alter function queue.enqueue_away rename to enqueue");
-    EXPECT_TRUE(where_.mailed_tokens(slug + "@example.org").empty()) << "a mail about a registration that is not";
+    EXPECT_TRUE(where_.mailed_tokens(slug + "@example.org").empty())
+        << "a mail about a registration that is not";
     expect_free(slug);
 }
 
 TEST_F(system_registration, G40_registration_rolls_back_whichever_statement_fails) {
     const auto slug = where_.fresh_slug("refused");
     await_idle(where_);
-    for (const std::string table : {"control.account", "control.tenant", "control.membership",
-                                    "control.registration", "control.mail_token", "control.audit_log"}) {
+    for (const std::string table :
+         {"control.account", "control.tenant", "control.membership", "control.registration",
+          "control.mail_token", "control.audit_log"}) {
         SCOPED_TRACE(table);
         refuse(table, "before insert on " + table + " for each statement");
         expect_nothing_left(slug);
@@ -324,7 +362,8 @@ TEST_F(system_registration, G40_registration_rolls_back_whichever_statement_fail
     EXPECT_EQ(kinds.size(), 2U) << "provisioning and mail";
     for (const auto& kind : kinds) {
         SCOPED_TRACE("the run " + kind.front());
-        refuse("queue.run", "before insert on queue.run for each row when (new.kind = '" + kind.front() + "')");
+        refuse("queue.run",
+               "before insert on queue.run for each row when (new.kind = '" + kind.front() + "')");
         expect_nothing_left(slug);
         allow();
     }
@@ -335,10 +374,13 @@ TEST_F(system_registration, G40_rollback_on_commit_failure) {
     const auto slug = where_.fresh_slug("uncommitted");
     await_idle(where_);
     // A deferred constraint: every statement succeeds, the commit does not.
-    admin("create function public.refuse() returns trigger language plpgsql as"
-          " $$ begin raise exception 'refused by the test'; end $$; grant usage on schema public to public;"
-          "create constraint trigger test_refuses after insert on control.registration deferrable initially deferred"
-          " for each row execute function public.refuse()");
+    admin(
+        "create function public.refuse() returns trigger language plpgsql as"
+        " $$ begin raise exception 'refused by the test'; end $$; grant usage on schema public to "
+        "public;"
+        "create constraint trigger test_refuses after insert on control.registration deferrable "
+        "initially deferred"
+        " for each row execute function public.refuse()");
     refused_ = "control.registration";
     expect_nothing_left(slug);
     allow();

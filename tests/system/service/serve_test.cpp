@@ -2,11 +2,10 @@
 #include "deployment.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <future>
-
-#include <csignal>
 
 namespace insula::test {
 namespace {
@@ -37,9 +36,15 @@ TEST(system_commands, help_and_version) {
 }
 
 TEST(system_commands, wrong_usage_is_2) {
-    for (const std::vector<std::string>& words :
-         {std::vector<std::string>{}, {"nonsense"}, {"serve", "--no-such-flag"}, {"serve", "extra"}, {"bootstrap"},
-          {"operator"}, {"operator", "create"}, {"serve", "--config"}, {"dev", "--data-dir"}}) {
+    for (const std::vector<std::string>& words : {std::vector<std::string>{},
+                                                  {"nonsense"},
+                                                  {"serve", "--no-such-flag"},
+                                                  {"serve", "extra"},
+                                                  {"bootstrap"},
+                                                  {"operator"},
+                                                  {"operator", "create"},
+                                                  {"serve", "--config"},
+                                                  {"dev", "--data-dir"}}) {
         const auto command = run_insula(words, {});
         EXPECT_EQ(command.code, 2) << testing::PrintToString(words);
         EXPECT_FALSE(command.err.empty()) << testing::PrintToString(words);
@@ -58,7 +63,8 @@ TEST(system_commands, wrong_configuration_is_3) {
         {{{"INSULA_LOG", "loud"}}, "INSULA_LOG"},
         {{{"INSULA_PUBLIC_URL", "ftp://x"}}, "INSULA_PUBLIC_URL"},
         {{}, "INSULA_"},  // nothing at all is set: no database, no key
-        {{{"INSULA_DATABASE_URL", "dbname=x"}, {"INSULA_KEY_ENCRYPTION_KEY", "c2hvcnQ="}}, "INSULA_KEY_ENCRYPTION_KEY"},
+        {{{"INSULA_DATABASE_URL", "dbname=x"}, {"INSULA_KEY_ENCRYPTION_KEY", "c2hvcnQ="}},
+         "INSULA_KEY_ENCRYPTION_KEY"},
         {{{"INSULA_DATABASE_URL", "dbname=x"},
           {"INSULA_KEY_ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="},
           {"INSULA_ROLE_PREFIX", "x\"; drop role postgres; --"}},
@@ -71,9 +77,12 @@ TEST(system_commands, wrong_configuration_is_3) {
     }
     temporary_folder folder;
     const auto file = folder.path() + "/insula.toml";
-    for (const auto& [text, hint] : std::vector<std::pair<std::string, std::string>>{
-             {"lissten = \"x\"\n", "lissten"}, {"cells = [1]\n", "cells"}, {"cells = \n", "insula.toml"},
-             {"[http]\nunknown = 1\n", "unknown"}, {"[rate_limit]\nlogin = 5\n", "login"}}) {
+    for (const auto& [text, hint] :
+         std::vector<std::pair<std::string, std::string>>{{"lissten = \"x\"\n", "lissten"},
+                                                          {"cells = [1]\n", "cells"},
+                                                          {"cells = \n", "insula.toml"},
+                                                          {"[http]\nunknown = 1\n", "unknown"},
+                                                          {"[rate_limit]\nlogin = 5\n", "login"}}) {
         std::ofstream(file) << text;
         const auto command = run_insula({"serve", "--config", file}, {});
         EXPECT_EQ(command.code, 3) << text << command.err;
@@ -96,9 +105,10 @@ TEST(system_commands, flag_before_environment_before_file) {
 
 TEST(system_commands, print_config_redacts_secrets) {
     const std::string key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-    const auto command = run_insula({"serve", "--print-config"},
-                                    {{"INSULA_KEY_ENCRYPTION_KEY", key},
-                                     {"INSULA_DATABASE_URL", "postgresql://someone:hunter2@db.example.org/insula"}});
+    const auto command =
+        run_insula({"serve", "--print-config"},
+                   {{"INSULA_KEY_ENCRYPTION_KEY", key},
+                    {"INSULA_DATABASE_URL", "postgresql://someone:hunter2@db.example.org/insula"}});
     EXPECT_EQ(command.code, 0) << command.err;
     EXPECT_EQ(command.out.find(key), std::string::npos);
     EXPECT_EQ(command.out.find("hunter2"), std::string::npos);
@@ -107,23 +117,26 @@ TEST(system_commands, print_config_redacts_secrets) {
     // What is printed is a file that --config takes.
     temporary_folder folder;
     std::ofstream(folder.path() + "/printed.toml") << command.out;
-    const auto again = run_insula({"serve", "--print-config", "--config", folder.path() + "/printed.toml"}, {});
+    const auto again =
+        run_insula({"serve", "--print-config", "--config", folder.path() + "/printed.toml"}, {});
     EXPECT_EQ(again.code, 0) << again.err;
 }
 
 TEST(system_commands, from_nothing_to_migrated) {
     // Before bootstrap, before migrate, after both: each command says what is to be done next.
     test_database database(test_database::creation::name_only);
-    const environment variables{{"INSULA_DATABASE_URL", "host=" + database.home().socket_folder() +
-                                                            " port=" + std::to_string(database.home().port()) +
-                                                            " dbname=" + database.name()},
-                                {"INSULA_ROLE_PREFIX", database.role_prefix()},
-                                {"INSULA_KEY_ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="},
-                                {"INSULA_CELLS", "2"},
-                                {"INSULA_LISTEN", "127.0.0.1:0"},
-                                {"INSULA_MAIL_DIR", "/tmp"}};
+    const environment variables{
+        {"INSULA_DATABASE_URL", "host=" + database.home().socket_folder() +
+                                    " port=" + std::to_string(database.home().port()) +
+                                    " dbname=" + database.name()},
+        {"INSULA_ROLE_PREFIX", database.role_prefix()},
+        {"INSULA_KEY_ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="},
+        {"INSULA_CELLS", "2"},
+        {"INSULA_LISTEN", "127.0.0.1:0"},
+        {"INSULA_MAIL_DIR", "/tmp"}};
     for (const std::string command : {"serve", "migrate"}) {
-        const auto early = run_insula({command}, variables, {}, 12s);  // it does not wait for what never comes
+        const auto early =
+            run_insula({command}, variables, {}, 12s);  // it does not wait for what never comes
         EXPECT_EQ(early.code, 1) << command << early.out << early.err;
         EXPECT_THAT(early.err, HasSubstr("Run insula bootstrap")) << command;
     }
@@ -131,7 +144,8 @@ TEST(system_commands, from_nothing_to_migrated) {
     EXPECT_EQ(sick.code, 1) << sick.out;
     EXPECT_THAT(sick.out, HasSubstr("FAIL"));
 
-    const std::vector<std::string> bootstrap{"bootstrap", "--admin-url", database.home().admin_conninfo()};
+    const std::vector<std::string> bootstrap{"bootstrap", "--admin-url",
+                                             database.home().admin_conninfo()};
     EXPECT_EQ(run_insula(bootstrap, variables).code, 0);
     const auto pending = run_insula({"migrate", "--check"}, variables);
     EXPECT_EQ(pending.code, 1) << pending.out << pending.err;
@@ -160,7 +174,8 @@ TEST(system_commands, doctor) {
     const auto healthy = run_insula({"doctor"}, where.variables());
     EXPECT_EQ(healthy.code, 0) << healthy.out << healthy.err;
     EXPECT_EQ(healthy.out.find("FAIL"), std::string::npos) << healthy.out;
-    for (const char* check : {"kernel", "event loop", "database", "cells", "logins", "migrations", "signing keys", "clock"}) {
+    for (const char* check : {"kernel", "event loop", "database", "cells", "logins", "migrations",
+                              "signing keys", "clock"}) {
         EXPECT_THAT(healthy.out, HasSubstr(check));
     }
     const auto listed = run_insula({"doctor", "--json"}, where.variables());
@@ -195,7 +210,8 @@ TEST(system_serve, ready_says_so_and_what_is_wrong) {
     EXPECT_THAT(get(client, "/metrics").body, HasSubstr("insula_pg_round_trips_total"));
     const auto keys = parse(get(client, "/.well-known/jwks.json"));
     EXPECT_GE(keys.at("keys").as_array().size(), 1U);
-    EXPECT_EQ(json::serialize(keys).find("\"d\":"), std::string::npos) << "the private key is published";
+    EXPECT_EQ(json::serialize(keys).find("\"d\":"), std::string::npos)
+        << "the private key is published";
     const auto about = parse(get(client, "/.well-known/openid-configuration"));
     EXPECT_EQ(text_of(about, "/issuer"), "https://insula.test");
     EXPECT_EQ(text_of(about, "/jwks_uri"), "https://insula.test/.well-known/jwks.json");
@@ -225,8 +241,8 @@ TEST(system_serve, G53_a_waiting_request_is_answered_when_the_service_ends) {
     // No workers: the registration stays as it is, and the request would wait for its 30 seconds.
     deployment where({{"INSULA_WORKERS", "0"}, {"INSULA_SHUTDOWN_GRACE", "20s"}});
     auto client = where.server().client();
-    const auto accepted =
-        post_json(client, "/api/v1/auth/register", registration_form("unserved", "unserved@example.org"));
+    const auto accepted = post_json(client, "/api/v1/auth/register",
+                                    registration_form("unserved", "unserved@example.org"));
     ASSERT_EQ(accepted.status, 202) << accepted.text();
     auto waiting = std::async(std::launch::async, [&] {
         auto own = where.server().client();
@@ -251,7 +267,8 @@ TEST(system_serve, G53_a_waiting_request_is_answered_when_the_service_ends) {
     where.stop_server();
     served next(where.variables_with({{"INSULA_WORKERS", "2"}}));
     auto later = next.client();
-    EXPECT_EQ(text_of(parse(get(later, *accepted.field("Location") + "?wait=30")), "/status"), "ready");
+    EXPECT_EQ(text_of(parse(get(later, *accepted.field("Location") + "?wait=30")), "/status"),
+              "ready");
     next.process().signal(SIGINT);
     EXPECT_EQ(next.process().wait(30s), 0);
 }
