@@ -50,10 +50,18 @@ private:
     runtime::awaitable<move> send(pg::unit work);
     move settle(const pg::pg_error& error);
 
-    // driver_steps.cpp: steps
+    // driver_steps.cpp: going forward
     runtime::awaitable<move> forward_group();
+    runtime::awaitable<std::optional<trial>> begin(pg::lease& connection, runtime::deadline until);
+    runtime::awaitable<std::optional<trial>> try_step(step_transaction& transaction,
+                                                      pg::lease& connection,
+                                                      std::vector<step_row>& rows,
+                                                      std::size_t index);
     runtime::awaitable<trial> try_group(std::size_t first, std::size_t end, bool with_finish);
     runtime::awaitable<move> forward_outside();
+    std::string outside_key(std::string_view step) const;
+
+    // driver_end.cpp: undo, and the end
     runtime::awaitable<move> undo_next();
     runtime::awaitable<trial> try_undo(std::size_t index);
     runtime::awaitable<move> undo_outside(std::size_t index);
@@ -72,6 +80,9 @@ private:
     int attempts_max(const retry_policy& policy) const {
         return run_.attempts_max > 0 ? run_.attempts_max : policy.attempts_max;
     }
+
+    static constexpr unsigned conflicts_max =
+        4;  ///< repeats at once, before it counts as a failure
 
     engine::state& engine_;
     claimed_run run_;

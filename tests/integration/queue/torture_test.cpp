@@ -174,7 +174,8 @@ TEST(queue_torture, G31_G32_nothing_is_lost_and_nothing_done_twice) {
 /// Without the fence (see engine_options) the scan must find something, or it proves nothing.
 TEST(queue_torture, negative_control_without_fence_is_found_out) {
     std::vector<std::string> found;
-    // Whether a zombie wakes in the wrong moment is chance; that it never does in four rounds is not.
+    // Whether a zombie wakes in the wrong moment is chance; that it never does in four rounds is
+    // not.
     for (unsigned round = 0; round < 4 && found.empty(); ++round) {
         torture t(4711 + round, setting("INSULA_TORTURE_RUNS", 300), true);
         t.tables().db().query_admin("alter table queue.run alter max_attempts set default 1000");

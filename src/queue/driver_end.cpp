@@ -1,0 +1,211 @@
+#include "queue/driver.hpp"
+#include "queue/statements.hpp"
+
+#include "insula/observe/log.hpp"
+#include "insula/queue/fault.hpp"
+#include "insula/runtime/timer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace insula::queue::detail {
+
+/// The last step not yet undone that left a compensation; -1: none.
+int driver::undo_target() const {
+    int found = -1;
+    for (const step_row& r : rows_) {
+        if (r.direction == 1 && r.compensable && r.seq < run_.step && r.seq > found) {
+            found = r.seq;
+        }
+    }
+    return found;
+}
+
+runtime::awaitable<driver::move> driver::undo_next() {
+    const int seq = undo_target();
+    if (seq < 0) {
+        co_return co_await finish(
+            ending::outcome::undone, 0,
+            failure::final(run_.error_code, run_.error_detail, run_.error_internal));
+    }
+    const auto index = static_cast<std::size_t>(seq);
+    if (!info(index).has_undo) {
+        co_return co_await hold(fmt::format(
+            "step {} was to be undone, and its definition has no undo now", info(index).name));
+    }
+    const int limit = attempts_max(info(index).retry);
+    if (limit > 0 && run_.attempt > limit) {
+        co_return co_await hold(
+            fmt::format("undo of {}: {} crashes", info(index).name, run_.crashes));
+    }
+    if (info(index).undo_outside) {
+        co_return co_await undo_outside(index);
+    }
+    for (unsigned round = 1;; ++round) {
+        trial made = co_await try_undo(index);
+        if (!made.why) {
+            co_return made.what;
+        }
+        if (made.conflict && round < conflicts_max) {
+            co_await runtime::sleep_until(engine_.jittered(std::chrono::milliseconds(2U << round)));
+            continue;
+        }
+        if (!made.why->is_final() && (limit == 0 || run_.attempt < limit)) {
+            co_return co_await retry_later(info(index).retry, std::move(*made.why));
+        }
+        co_return co_await hold(
+            fmt::format("undo of {}: {}", info(index).name, made.why->describe()));
+    }
+}
+
+runtime::awaitable<driver::trial> driver::try_undo(std::size_t index) {
+    pg::lease connection;
+    if (auto refused = co_await begin(connection, runtime::deadline::after(info(index).timeout))) {
+        co_return *refused;
+    }
+    step_transaction transaction(connection, engine_.options_.lock_timeout);
+    add_fence(transaction.pending(), static_cast<int>(index));
+    step_view view{.run = &run_,
+                   .name = info(index).name,
+                   .attempt = run_.attempt,
+                   .rows = &rows_,
+                   .result = std::nullopt};
+    database_step step(view, transaction);
+    INSULA_FAULT_POINT("queue.before_undo");
+    const step_result<> done = co_await guarded(definition_->undo(index, step, input_.get()));
+    if (done && transaction.failed() == nullptr) {
+        INSULA_FAULT_POINT("queue.after_undo");
+        transaction.pending().add(sql::insert_step, run_.id, run_.direction,
+                                  static_cast<std::int32_t>(index), info(index).name, run_.token,
+                                  run_.attempt, view.result, std::optional<std::string_view>());
+        (void)co_await transaction.commit();
+    }
+    if (!done || transaction.failed() != nullptr) {
+        co_return co_await end_trial(transaction, connection,
+                                     done ? std::nullopt : std::optional(done.error()), index);
+    }
+    INSULA_FAULT_POINT("queue.after_undo_commit");
+    engine_.committed(transaction.enqueues());
+    engine_.put_back(std::move(connection));
+    engine_.count_.steps.add();
+    engine_.count_.undone.add();
+    run_.step = static_cast<int>(index);
+    run_.attempt = 1;
+    co_return trial{};
+}
+
+runtime::awaitable<driver::move> driver::undo_outside(std::size_t index) {
+    const step_info& step = info(index);
+    const auto seq = static_cast<std::int32_t>(index);
+    pg::unit intent;
+    intent.add(sql::intend, run_.id, run_.token, run_.direction, run_.step, seq, step.name,
+               run_.attempt, std::optional<std::string_view>());
+    if (const move made = co_await send(std::move(intent)); made != move::advanced) {
+        co_return made;
+    }
+    step_view view{.run = &run_,
+                   .name = step.name,
+                   .attempt = run_.attempt,
+                   .rows = &rows_,
+                   .result = std::nullopt};
+    outside_step call(view, outside_key(step.name), runtime::deadline::after(step.timeout));
+    const step_result<> done = co_await guarded(definition_->undo_call(index, call, input_.get()));
+    if (!done) {
+        const int limit = attempts_max(step.retry);
+        if (!done.error().is_final() && (limit == 0 || run_.attempt < limit)) {
+            co_return co_await retry_later(step.retry, done.error());
+        }
+        co_return co_await hold(fmt::format("undo of {}: {}", step.name, done.error().describe()));
+    }
+    pg::unit work;
+    add_fence(work, seq);
+    work.add(sql::complete_step, run_.id, run_.direction, seq, run_.token, view.attempt,
+             view.result);
+    const move made = co_await send(std::move(work));
+    if (made == move::advanced) {
+        engine_.count_.steps.add();
+        engine_.count_.undone.add();
+        run_.step = seq;
+        run_.attempt = 1;
+    }
+    co_return made;
+}
+
+/// The end of a run as a transaction of its own: on_finish, a failed step's row, history, the key.
+runtime::awaitable<driver::move> driver::finish(ending::outcome what, std::size_t failed_at,
+                                                std::optional<failure> why) {
+    ending how{.what = what, .step = {}, .reason = why ? &*why : nullptr};
+    if (what != ending::outcome::done) {
+        how.step = info(failed_at).name;
+        for (const step_row& r : rows_) {
+            if (r.direction == 1 && r.state == 2) {
+                how.step = r.name;
+            }
+        }
+    }
+    if (!definition_->has_finish() && what != ending::outcome::incomplete) {
+        pg::unit work;
+        add_finish(work, how, run_.step);
+        INSULA_FAULT_POINT("queue.before_finish");
+        const move made = co_await send(std::move(work));
+        if (made != move::advanced) {
+            co_return made;
+        }
+        INSULA_FAULT_POINT("queue.after_finish");
+        engine_.count_.finished.add();
+        co_return move::gone;
+    }
+    for (unsigned round = 1;; ++round) {
+        trial made = co_await try_finish(how, failed_at);
+        if (!made.why) {
+            co_return made.what;
+        }
+        if (made.conflict && round < conflicts_max) {
+            co_await runtime::sleep_until(engine_.jittered(std::chrono::milliseconds(2U << round)));
+            continue;
+        }
+        co_return co_await failed_ending(std::move(*made.why));
+    }
+}
+
+runtime::awaitable<driver::trial> driver::try_finish(const ending& how, std::size_t failed_at) {
+    pg::lease connection;
+    if (auto refused = co_await begin(connection, engine_.call_deadline())) {
+        co_return *refused;
+    }
+    step_transaction transaction(connection, engine_.options_.lock_timeout);
+    add_fence(transaction.pending(), run_.step);
+    step_view view{.run = &run_,
+                   .name = "on_finish",
+                   .attempt = run_.attempt,
+                   .rows = &rows_,
+                   .result = std::nullopt};
+    database_step step(view, transaction);
+    step_result<> done;
+    if (input_) {
+        done = co_await guarded(definition_->finish(step, input_.get(), how));
+    }
+    if (done && transaction.failed() == nullptr) {
+        if (how.what == ending::outcome::incomplete) {
+            transaction.pending().add(sql::insert_failed_step, run_.id,
+                                      static_cast<std::int32_t>(failed_at), info(failed_at).name,
+                                      run_.token, run_.attempt);
+        }
+        add_finish(transaction.pending(), how, run_.step);
+        INSULA_FAULT_POINT("queue.before_finish");
+        (void)co_await transaction.commit();
+    }
+    if (!done || transaction.failed() != nullptr) {
+        co_return co_await end_trial(transaction, connection,
+                                     done ? std::nullopt : std::optional(done.error()), failed_at);
+    }
+    INSULA_FAULT_POINT("queue.after_finish");
+    engine_.committed(transaction.enqueues());
+    engine_.put_back(std::move(connection));
+    engine_.count_.finished.add();
+    co_return trial{.what = move::gone};
+}
+
+}  // namespace insula::queue::detail
