@@ -41,7 +41,7 @@ void pool_core::settle(lease_state& on, const std::optional<pg_error>& error) co
 
 runtime::awaitable<pg_result<results>> pool_core::exec(std::shared_ptr<lease_state> on, unit work,
                                                        unit_options options, bool commit) {
-    refuse_bugs(work);
+    refuse_bugs(work, false);
     if (on->spoiled) {
         co_return *on->spoiled;
     }

@@ -60,8 +60,12 @@ void pool_core::ensure_started() {
     }
 }
 
-void pool_core::refuse_bugs(const unit& work) const {
+void pool_core::refuse_bugs(const unit& work, bool shared) const {
     for (const unit::entry& e : work.entries()) {
+        if (shared && e.never_shared) {
+            throw std::logic_error(std::string("needs a lease, not a shared connection: ") +
+                                   e.name);
+        }
         if (e.scoped && !work.scope()) {
             throw std::logic_error(std::string("tenant SQL without a tenant: ") + e.name);
         }
@@ -89,7 +93,7 @@ runtime::awaitable<bool> pool_core::finish(const request_ptr& what) {
 
 runtime::awaitable<pg_result<results>> pool_core::run(unit work, unit_options options,
                                                       runtime::deadline until) {
-    refuse_bugs(work);
+    refuse_bugs(work, true);
     ensure_started();
     const auto what = std::make_shared<request>(home_, std::move(work), options, until);
     pool_counters::add(counters_->units);

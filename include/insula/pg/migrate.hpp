@@ -34,8 +34,8 @@ runtime::awaitable<pg_result<migration_report>> migrate(lease& connection, migra
 
 /// SHA-256 of a file's text, as recorded: 64 lower-case hex digits.
 std::string migration_checksum(std::string_view sql);
-/// Replaces exactly `{role:owner}`, app, worker, provisioner, schema_owner, gatekeeper, tenant by the quoted
-/// role name.
+/// Replaces exactly `{role:owner}`, app, worker, provisioner, schema_owner, gatekeeper, tenant by
+/// the quoted role name.
 std::string expand_roles(std::string_view sql, std::string_view role_prefix);
 
 }  // namespace insula::pg

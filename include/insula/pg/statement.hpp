@@ -1,5 +1,6 @@
 #pragma once
 #include "insula/core/uuid.hpp"
+#include "insula/pg/sharing.hpp"
 #include "insula/pg/value.hpp"
 
 #include <chrono>
@@ -22,9 +23,13 @@ namespace insula::pg {
 struct statement {
     const char* name;  ///< for logs and metrics
     std::string_view text;
-    bool scoped;  ///< contains `{t}`
+    bool scoped;        ///< contains `{t}`
+    bool never_shared;  ///< BEGIN, SET, COPY and the like: on a lease only
     consteval statement(const char* statement_name, std::string_view sql)
-        : name(statement_name), text(sql), scoped(sql.find("{t}") != std::string_view::npos) {}
+        : name(statement_name),
+          text(sql),
+          scoped(sql.find("{t}") != std::string_view::npos),
+          never_shared(detail::refused_when_shared(sql)) {}
 };
 
 /// Whose rights a unit runs with, and which schema `{t}` means. Made by tenancy only.
@@ -59,6 +64,7 @@ public:
     unit& add(const statement& what, const Params&... params) {
         entry& e = begin_entry(what.name, what.text);
         e.scoped = what.scoped;
+        e.never_shared = what.never_shared;
         (params_.push(params), ...);
         e.params_end = params_.size();
         return *this;
@@ -70,6 +76,7 @@ public:
     unit& add_once(std::string text, const Params&... params) {
         entry& e = begin_entry("once", {});
         e.scoped = text.find("{t}") != std::string::npos;
+        e.never_shared = detail::refused_when_shared(text);
         e.own_text = std::move(text);
         e.once = true;
         (params_.push(params), ...);
@@ -99,6 +106,7 @@ public:
         std::size_t params_end = 0;
         bool once = false;
         bool scoped = false;  ///< contains `{t}`
+        bool never_shared = false;
 
         std::string_view sql() const noexcept { return once ? std::string_view(own_text) : text; }
     };

@@ -93,7 +93,7 @@ private:
     void fail_waiting(const pg_error& why);
     void retry_at(backoff::clock::time_point when);
     void update_gauges() noexcept;
-    void refuse_bugs(const unit& work) const;
+    void refuse_bugs(const unit& work, bool shared) const;
     runtime::awaitable<bool> finish(const request_ptr& what);
 
     // pool_upkeep.cpp

@@ -128,6 +128,25 @@ TEST_P(pg_pipeline, G02_a_unit_without_a_tenant_is_refused_by_postgres) {
     });
 }
 
+TEST_P(pg_pipeline, G43_what_would_be_everybodys_is_refused_before_it_is_sent) {
+    run([this]() -> awaitable<void> {
+        for (const char* sql :
+             {"begin", "COMMIT", "set search_path = x", "copy gate to stdout", "listen x"}) {
+            unit bug;
+            bug.add_once(sql);
+            std::string thrown;
+            try {
+                (void)co_await pool_.run(std::move(bug), soon());
+            } catch (const std::logic_error& reason) {
+                thrown = reason.what();
+            }
+            EXPECT_EQ(thrown, "needs a lease, not a shared connection: once") << sql;
+        }
+        EXPECT_EQ(pool_.stats().round_trips, 0U);
+        co_await pool_.close(soon());
+    });
+}
+
 TEST_P(pg_pipeline, a_large_answer_and_a_large_question_do_not_block_each_other) {
     run([this]() -> awaitable<void> {
         // Both directions exceed every socket buffer, so the flush loop must read while it writes.

@@ -2,6 +2,7 @@
 #include "pg/detail/sql_text.hpp"
 
 #include "insula/pg/migrate.hpp"
+#include "insula/pg/statement.hpp"
 
 #include <gtest/gtest.h>
 
@@ -20,6 +21,22 @@ TEST(pg_sql_text, G05_the_schema_is_a_function_of_the_uuid_and_quoted) {
 
 TEST(pg_sql_text, quotes_inside_an_identifier_are_doubled) {
     EXPECT_EQ(detail::quote_identifier("a\"; drop table b --"), "\"a\"\"; drop table b --\"");
+}
+
+TEST(pg_sharing, G43_commands_for_a_lease_only_are_known_at_compile_time) {
+    using detail::refused_when_shared;
+    static_assert(refused_when_shared("begin"));
+    static_assert(refused_when_shared("  -- why\n/* x */ Start Transaction"));
+    static_assert(refused_when_shared("PREPARE TRANSACTION 'x'"));
+    static_assert(refused_when_shared("set role x") && refused_when_shared("copy a from stdin"));
+    static_assert(refused_when_shared("end;") && refused_when_shared("savepoint a"));
+    static_assert(!refused_when_shared("set local lock_timeout = 1"));
+    static_assert(!refused_when_shared("set constraints all immediate"));
+    static_assert(!refused_when_shared("select 1") && !refused_when_shared(""));
+    static_assert(!refused_when_shared("update settings set begin = 1"));
+    static_assert(!refused_when_shared("/* unclosed begin") && !refused_when_shared("beginning"));
+    static constexpr statement harmless{"x", "select '{t}'"};
+    static_assert(harmless.scoped && !harmless.never_shared);
 }
 
 TEST(pg_migration_text, only_the_known_roles_are_replaced) {
