@@ -65,13 +65,15 @@ int child_process::wait() {
 bool child_process::stopped(std::chrono::milliseconds within) {
     const auto until = std::chrono::steady_clock::now() + within;
     int status = 0;
-    while (std::chrono::steady_clock::now() < until) {
+    for (;;) {
         if (::waitpid(pid_, &status, WUNTRACED | WNOHANG) == pid_) {
             return WIFSTOPPED(status);
         }
+        if (std::chrono::steady_clock::now() >= until) {
+            return false;
+        }
         std::this_thread::sleep_for(2ms);  // between two looks
     }
-    return false;
 }
 
 void child_process::signal(int number) {
