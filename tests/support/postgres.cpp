@@ -243,7 +243,8 @@ test_database::~test_database() {
 }
 
 sql_connection& test_database::admin() {
-    if (!admin_ || PQstatus(admin_->native()) != CONNECTION_OK) {  // the test may have killed the server
+    if (!admin_ ||
+        PQstatus(admin_->native()) != CONNECTION_OK) {  // the test may have killed the server
         admin_ = std::make_unique<sql_connection>(admin_conninfo());
     }
     return *admin_;
