@@ -26,9 +26,7 @@ target_compile_definitions(insula_boost PUBLIC
     BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
     BOOST_JSON_NO_LIB BOOST_URL_NO_LIB BOOST_ALL_NO_LIB
     # Beast includes Asio's SSL headers nowhere we use; TLS ends at the load balancer.
-    BOOST_ASIO_DISABLE_VISIBILITY
-    # Frames kept for reuse per purpose and thread: a request is a chain of more than Asio's two coroutines.
-    BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE=8)
+    BOOST_ASIO_DISABLE_VISIBILITY)
 target_link_libraries(insula_boost PUBLIC Threads::Threads)
 
 add_library(insula_text INTERFACE)
