@@ -31,8 +31,8 @@ enum class log_format { json, text };
 [[nodiscard]] std::optional<log_level> parse_log_level(std::string_view text) noexcept;
 [[nodiscard]] std::optional<log_format> parse_log_format(std::string_view text) noexcept;
 
-/// One typed field; one with an empty key is left out. Views are read before log() returns, so temporaries
-/// are fine.
+/// One typed field; one with an empty key is left out. Views are read before log() returns, so
+/// temporaries are fine.
 struct field {
     using value_type =
         std::variant<std::string_view, std::int64_t, std::uint64_t, double, bool, std::string>;
