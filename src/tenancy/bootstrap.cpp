@@ -57,8 +57,6 @@ std::string scram_verifier(std::string_view password) {
 runtime::awaitable<pg::pg_result<>> bootstrap(pg::lease& administrator,
                                               const bootstrap_options& options) {
     std::string script = "begin;\nset local search_path = pg_catalog, pg_temp;\n";
-    // Two administrators at once would meet in "tuple concurrently updated".
-    script += "select pg_advisory_xact_lock(29676314724950274);\n";
     script += "set local client_min_messages = warning;\n";
     for (const auto& file : pg::embedded_bootstrap_migrations()) {
         script += expand_names(file.sql, options.roles, options.database);

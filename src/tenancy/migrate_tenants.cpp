@@ -9,10 +9,16 @@ namespace {
 
 constexpr std::int64_t batch_max = 50;  // measured: five times faster than one transaction each
 
-constexpr pg::statement known_files{
-    "tenancy.tenant_migrations",
-    "select number, encode(checksum, 'hex') from control.tenant_migration"
-    " order by number"};
+constexpr pg::statement known_files{"tenancy.tenant_migrations",
+                                    "select m.number, encode(m.checksum, 'hex'),"
+                                    " exists (select from control.tenant t where t.schema_version "
+                                    ">= m.number and t.status <> 'gone')"
+                                    " from control.tenant_migration m order by m.number"};
+// What no tenant has is a file that failed everywhere: it may be corrected, or taken back.
+constexpr pg::statement forget_from{"tenancy.forget_tenant_migrations",
+                                    "delete from control.tenant_migration m where m.number >= $1"
+                                    " and not exists (select from control.tenant t where "
+                                    "t.schema_version >= m.number and t.status <> 'gone')"};
 constexpr pg::statement add_file{
     "tenancy.add_tenant_migration",
     "insert into control.tenant_migration (number, name, checksum, sql)"
@@ -39,19 +45,26 @@ pg::pg_error refused(std::string message) {
     return failure;
 }
 
-/// How many of the files the database has already; refuses what does not agree with it.
+/// How many of the files the database has as they are; refuses what does not agree with what
+/// tenants have.
 pg::pg_result<std::size_t> compare(const pg::result_set& known,
                                    std::span<const pg::migration> files) {
     std::size_t at = 0;
     for (const auto row : known) {
         const auto number = row.get<std::int32_t>(0);
+        const bool applied = row.get<bool>(2);
         if (at >= files.size() || files[at].number != number) {
-            return refused(
-                "the database has tenant migration " + std::to_string(number) +
-                ", which this program does not know: run a newer insula, or give the folder that "
-                "holds it in INSULA_TENANT_MIGRATIONS");
+            if (!applied) {
+                break;
+            }
+            return refused("the database has tenant migration " + std::to_string(number) +
+                           ", which this program does not know: run a newer insula, or give the "
+                           "folder that holds it in INSULA_TENANT_MIGRATIONS");
         }
         if (pg::migration_checksum(files[at].sql) != row.get<std::string_view>(1)) {
+            if (!applied) {
+                break;
+            }
             return refused(
                 "tenant migration " + std::to_string(number) + "_" + std::string(files[at].name) +
                 " was changed after it had been applied: put it back and add a new file");
@@ -61,6 +74,8 @@ pg::pg_result<std::size_t> compare(const pg::result_set& known,
     return at;
 }
 
+/// One transaction, behind the lock that every provisioning shares: those that have read the older
+/// list have ended, those that come later read the new one.
 runtime::awaitable<pg::pg_result<>> record(pg::lease& owner, std::span<const pg::migration> files,
                                            bool check) {
     pg::unit look;
@@ -76,22 +91,15 @@ runtime::awaitable<pg::pg_result<>> record(pg::lease& owner, std::span<const pg:
     if (check) {
         co_return pg::pg_result<>();
     }
-    if (*have < files.size()) {
-        pg::unit work;
-        for (const auto& file : files.subspan(*have)) {
-            work.add(add_file, static_cast<std::int32_t>(file.number), file.name,
-                     pg::migration_checksum(file.sql), file.sql);
-        }
-        auto added = co_await owner.exec(std::move(work));
-        if (!added) {
-            co_return added.error();
-        }
+    pg::unit work;
+    work.add(wait_for_provisioning);
+    work.add(forget_from, static_cast<std::int32_t>(*have + 1));
+    for (const auto& file : files.subspan(*have)) {
+        work.add(add_file, static_cast<std::int32_t>(file.number), file.name,
+                 pg::migration_checksum(file.sql), file.sql);
     }
-    // Also when nothing was added: an earlier run may have ended between adding and waiting.
-    pg::unit wait;
-    wait.add(wait_for_provisioning);
-    auto waited = co_await owner.exec(std::move(wait));
-    co_return waited ? pg::pg_result<>() : pg::pg_result<>(waited.error());
+    auto recorded = co_await owner.exec(std::move(work));
+    co_return recorded ? pg::pg_result<>() : pg::pg_result<>(recorded.error());
 }
 
 runtime::awaitable<pg::pg_result<>> migrate_these(pg::lease& owner, std::vector<uuid> tenants) {

@@ -14,6 +14,8 @@ begin
         raise exception using errcode = '42501',
             message = 'insula bootstrap needs a superuser, ' || current_user || ' is none';
     end if;
+    -- Two administrators at once would meet in "tuple concurrently updated".
+    perform pg_advisory_xact_lock(29676314724950274);
     foreach name in array array['{name:owner}', '{name:app}', '{name:worker}'] loop
         if not exists (select from pg_catalog.pg_roles where rolname = name) then
             execute format('create role %I login noinherit nocreaterole nocreatedb', name);

@@ -60,7 +60,10 @@ TEST_F(setup, bootstrap_with_a_fresh_key_does_not_lock_an_installation_out) {
 
 TEST_F(setup, bootstrap_says_that_it_needs_a_superuser) {
     const auto role = database.raw().role_prefix() + "_dba";
-    database.raw().query_admin("create role " + role + " login createrole createdb");
+    database.raw().query_admin("create role " + role +
+                               " login createrole createdb;"
+                               "grant connect on database " +
+                               database.raw().name() + " to " + role);
     const auto administrator = app::database_url::parse(database.raw().conninfo(role));
     const auto refused =
         app::bootstrap_database(values, *administrator, database.raw().name(), false, silent);
@@ -111,7 +114,8 @@ TEST_F(setup, a_new_file_reaches_every_tenant_and_new_ones_alike) {
     EXPECT_FALSE(fingerprint(new_one.schema()).empty());
 }
 
-TEST_F(setup, a_changed_file_is_refused) {
+TEST_F(setup, a_changed_file_that_a_tenant_has_is_refused) {
+    database.make_tenant(0, "one");
     put("0001_projects.sql", "create table {t}.other (id uuid primary key);\n");
     const auto refused = app::migrate_database(values, false, silent);
     ASSERT_FALSE(refused);
@@ -119,16 +123,27 @@ TEST_F(setup, a_changed_file_is_refused) {
               std::string_view::npos);
 }
 
-TEST_F(setup, a_file_that_fails_leaves_its_tenants_as_they_were) {
+TEST_F(setup, a_file_that_fails_leaves_its_tenants_as_they_were_and_may_be_corrected) {
     const auto tenant = database.make_tenant(0, "one");
+    const auto version = [&] {
+        return database.raw().value_admin("select schema_version from control.tenant where id = '" +
+                                          tenant.id.str() + "'");
+    };
     put_built_in();
     put("0002_broken.sql", "create table {t}.half (id uuid primary key); select 1 / 0;\n");
-    EXPECT_FALSE(app::migrate_database(values, false, silent));
+    const auto broken = app::migrate_database(values, false, silent);
+    ASSERT_TRUE(broken) << broken.error().describe();
+    EXPECT_EQ(broken->failures.size(), 1U);
     EXPECT_EQ(database.raw().value_admin("select count(*) from pg_class where relname = 'half'"),
               "0");
-    EXPECT_EQ(database.raw().value_admin("select schema_version from control.tenant where id = '" +
-                                         tenant.id.str() + "'"),
-              "1");
+    EXPECT_EQ(version(), "1");
+    put("0002_broken.sql", "create table {t}.half (id uuid primary key);\n");
+    const auto mended = app::migrate_database(values, false, silent);
+    ASSERT_TRUE(mended) << mended.error().describe();
+    EXPECT_TRUE(mended->failures.empty());
+    EXPECT_EQ(version(), "2");
+    put("0002_broken.sql", "create table {t}.other (id uuid primary key);\n");
+    EXPECT_FALSE(app::migrate_database(values, false, silent)) << "now a tenant has it";
 }
 
 TEST_F(setup, one_tenant_whose_data_does_not_fit_holds_up_nobody_else) {
@@ -156,9 +171,12 @@ TEST_F(setup, a_tenant_migration_cannot_reach_outside_tenant_schemas) {
     put_built_in();
     put("0002_evil.sql", "create role evil;\n");
     database.make_tenant(0, "one");
-    const auto refused = app::migrate_database(values, false, silent);
-    ASSERT_FALSE(refused);
-    EXPECT_NE(refused.error().internal().find("42501"), std::string_view::npos);
+    const auto summary = app::migrate_database(values, false, silent);
+    ASSERT_TRUE(summary) << summary.error().describe();
+    ASSERT_EQ(summary->failures.size(), 1U);
+    EXPECT_NE(summary->failures[0].find("42501"), std::string::npos);
+    EXPECT_EQ(database.raw().value_admin("select count(*) from pg_roles where rolname = 'evil'"),
+              "0");
 }
 
 TEST_F(setup, names_and_numbers_of_files_are_checked) {

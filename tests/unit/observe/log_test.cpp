@@ -78,13 +78,13 @@ TEST(log_line, of_json_stays_json_whatever_the_fields_hold) {
 }
 
 TEST(log_line, of_text_is_readable) {
-    EXPECT_EQ(
-        text_line("listening", {{"address", "127.0.0.1:8080"},
-                                {"loops", 2},
-                                {"why", "no ring"},
-                                {"tls", false},
-                                {"empty", ""}}),
-        R"(2026-11-23T12:00:00.500000Z info  listening address=127.0.0.1:8080 loops=2 why="no ring" tls=false empty="")");
+    EXPECT_EQ(text_line("listening", {{"address", "127.0.0.1:8080"},
+                                      {"loops", 2},
+                                      {"why", "no ring"},
+                                      {"tls", false},
+                                      {"empty", ""}}),
+              "2026-11-23T12:00:00.500000Z info  listening address=127.0.0.1:8080 loops=2 "
+              R"(why="no ring" tls=false empty="")");
     EXPECT_EQ(text_line("name", {{"v", "Zoë"}}),
               "2026-11-23T12:00:00.500000Z info  name v=\"Zoë\"");
 }
