@@ -186,7 +186,7 @@ std::string explain(const pg::pg_error& failure) {
             "and role prefix: it "
             "makes the database, the roles and their passwords.";
     } else if (failure.state == pg::sqlstate::undefined_table || failure.state.str() == "3F000" ||
-               failure.state == pg::sqlstate::insufficient_privilege) {
+               failure.message.find("permission denied for schema control") != std::string::npos) {
         // Bootstrap makes the schema; the first migration lets the logins into it.
         text += " Run insula migrate.";
     } else if (failure.lost()) {

@@ -21,6 +21,10 @@ constexpr pg::statement count_logins{
     "select coalesce(min(n), 256)::integer from generate_series(0, 255) n"
     " where not exists (select from pg_catalog.pg_roles where rolname = $1 || n)"};
 
+constexpr pg::statement is_superuser{
+    "bootstrap.is_superuser",
+    "select rolsuper from pg_catalog.pg_roles where rolname = current_user"};
+
 /// Statements that set one login up; its password as a verifier.
 std::string login_sql(const std::string& role, const secret_bytes& key,
                       const std::string& database) {
@@ -56,6 +60,20 @@ std::string scram_verifier(std::string_view password) {
 
 runtime::awaitable<pg::pg_result<>> bootstrap(pg::lease& administrator,
                                               const bootstrap_options& options) {
+    // Revoking what PUBLIC has in pg_catalog is a superuser's; for others it would be a mere
+    // warning.
+    pg::unit look;
+    look.add(is_superuser);
+    const auto super = co_await administrator.exec(std::move(look));
+    if (!super) {
+        co_return super.error();
+    }
+    if (!super->front().scalar<bool>()) {
+        pg::pg_error refused;
+        refused.state = pg::sqlstate("42501");
+        refused.message = "insula bootstrap needs a superuser, and the user of --admin-url is none";
+        co_return refused;
+    }
     std::string script = "begin;\nset local search_path = pg_catalog, pg_temp;\n";
     script += "set local client_min_messages = warning;\n";
     for (const auto& file : pg::embedded_bootstrap_migrations()) {

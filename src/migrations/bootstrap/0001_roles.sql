@@ -9,11 +9,6 @@ do $$
 declare
     name text;
 begin
-    -- Revoking what PUBLIC has in pg_catalog is a superuser's; for others it would be a mere warning.
-    if not (select rolsuper from pg_catalog.pg_roles where rolname = current_user) then
-        raise exception using errcode = '42501',
-            message = 'insula bootstrap needs a superuser, ' || current_user || ' is none';
-    end if;
     -- Two administrators at once would meet in "tuple concurrently updated".
     perform pg_advisory_xact_lock(29676314724950274);
     foreach name in array array['{name:owner}', '{name:app}', '{name:worker}'] loop
