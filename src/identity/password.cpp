@@ -110,6 +110,15 @@ std::optional<value_problem> check_new_password(std::string_view password, std::
     return std::nullopt;
 }
 
+namespace {
+
+/// An empty view may hold a null pointer, which libsodium's declarations forbid.
+const char* characters(std::string_view password) {
+    return password.empty() ? "" : password.data();
+}
+
+}  // namespace
+
 password_hasher::password_hasher(password_options options) : options_(options) {
     // Idempotent and thread-safe; 1 means that it was done before.
     if (sodium_init() < 0) {
@@ -125,7 +134,7 @@ password_hasher::password_hasher(password_options options) : options_(options) {
 
 std::string password_hasher::hash(std::string_view password) const {
     std::array<char, crypto_pwhash_STRBYTES> out{};
-    if (crypto_pwhash_str_alg(out.data(), password.data(), password.size(), options_.passes,
+    if (crypto_pwhash_str_alg(out.data(), characters(password), password.size(), options_.passes,
                               options_.memory_bytes, crypto_pwhash_ALG_ARGON2ID13) != 0) {
         throw std::bad_alloc();
     }
@@ -139,7 +148,7 @@ bool password_hasher::verify(std::string_view hash, std::string_view password) c
     // libsodium reads up to a NUL, which a string_view need not have.
     std::array<char, crypto_pwhash_STRBYTES> text{};
     std::copy(hash.begin(), hash.end(), text.begin());
-    return crypto_pwhash_str_verify(text.data(), password.data(), password.size()) == 0;
+    return crypto_pwhash_str_verify(text.data(), characters(password), password.size()) == 0;
 }
 
 bool password_hasher::verify_dummy(std::string_view password) const {

@@ -25,6 +25,13 @@ std::string problem(std::string_view password, std::string_view email = "ada@exa
 
 constexpr std::string_view good = "correct-horse-battery-9";
 
+TEST(password_hasher, takes_a_view_of_nothing) {
+    const password_hasher hasher({.passes = 1, .memory_bytes = 64 * 1024});
+    EXPECT_FALSE(hasher.verify(hasher.hash("something"), std::string_view()));
+    EXPECT_FALSE(hasher.verify_dummy(std::string_view()));
+    EXPECT_TRUE(hasher.verify(hasher.hash(std::string_view()), std::string_view()));
+}
+
 }  // namespace
 
 TEST(password_hash, verifies_its_own_password_only) {
