@@ -6,8 +6,7 @@
 //
 // Same row, same prepared read, one connection; `depth` requests are in flight at once.
 // `backend_us` is CPU time (utime + stime) of the PostgreSQL backend per read; `trips` are Syncs
-// per read. Set beside no tenancy at all and beside what others do: SET LOCAL in a transaction of
-// several round trips.
+// per read. Set beside the same read without any tenancy.
 
 #include "insula/app/database_setup.hpp"
 #include "insula/app/embedded_postgres.hpp"
@@ -50,7 +49,11 @@ constexpr pg::statement read_plain{"bench.plain",
 template <class T, class E>
 T must(boost::system::result<T, E> answer) {
     if (!answer) {
-        throw std::runtime_error("the bench's set-up failed");
+        if constexpr (requires { answer.error().message; }) {
+            throw std::runtime_error("the database answered: " + answer.error().message);
+        } else {
+            throw std::runtime_error("the bench failed: " + answer.error().describe());
+        }
     }
     return std::move(*answer);
 }
@@ -216,7 +219,7 @@ runtime::deadline soon() {
 runtime::awaitable<void> without_tenancy(world& w, int) {
     pg::unit work;
     work.add(read_plain, w.project());
-    const auto answer = co_await w.app().run(std::move(work), soon());
+    auto answer = co_await w.app().run(std::move(work), soon());
     benchmark::DoNotOptimize(
         must(answer ? result<int>(answer->front().size()) : result<int>(errc::internal)));
 }
@@ -227,25 +230,9 @@ runtime::awaitable<void> through_the_scope(world& w, int n) {
     tenancy::tenant_scope scope(w.cells(), w.tenant_ptr(n), who, {}, {}, soon());
     auto work = scope.read();
     work.add(read_project, w.project());
-    const auto answer = co_await scope.run(std::move(work));
+    auto answer = co_await scope.run(std::move(work));
     benchmark::DoNotOptimize(
         must(answer ? result<int>(answer->front().size()) : result<int>(errc::internal)));
-}
-
-/// BEGIN; SET LOCAL …; the read; COMMIT, one after the other (BEGIN travels with SET LOCAL: three
-/// round trips).
-runtime::awaitable<void> set_local_in_a_transaction(world& w, int n) {
-    auto lease = must(co_await w.cell().acquire(soon()));
-    (void)co_await lease.begin();
-    pg::unit set;
-    set.add_once("set local role " + tenancy::tenant_name(w.tenant(n).id));
-    (void)must(co_await lease.exec(std::move(set)));
-    pg::unit read;
-    read.add_once("select id, name, description, version, created_at, updated_at from " +
-                      tenancy::tenant_name(w.tenant(n).id) + ".projects where id = $1",
-                  w.project());
-    (void)must(co_await lease.exec(std::move(read)));
-    (void)co_await lease.commit();
 }
 
 struct burst {
@@ -298,9 +285,6 @@ void measure(benchmark::State& state, way how, bool tenancy, int depth, int tena
         reads += per_iteration;
     }
     state.SetItemsProcessed(reads);
-    state.counters["us_per_read"] =
-        benchmark::Counter(static_cast<double>(reads) / 1e6,
-                           benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
     state.counters["backend_us"] =
         (backend_cpu_us(w.admin(), login) - cpu_before) / static_cast<double>(reads);
     state.counters["trips"] =
@@ -329,7 +313,6 @@ int main(int argc, char** argv) {
         insula::add("tenant_scope", insula::through_the_scope, true, depth, 20);
     }
     insula::add("tenant_scope", insula::through_the_scope, true, 16, 200);
-    insula::add("set_local_in_transaction", insula::set_local_in_a_transaction, true, 1, 20);
     benchmark::RunSpecifiedBenchmarks();
     benchmark::Shutdown();
     return 0;
