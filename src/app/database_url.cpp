@@ -58,10 +58,6 @@ result<database_url> database_url::parse(std::string_view text) {
     return url;
 }
 
-std::string database_url::describe() const {
-    return describe_database(database_);
-}
-
 std::string database_url::describe_database(std::string_view database) const {
     return rest_ + "dbname=" + quoted(database);
 }

@@ -15,10 +15,8 @@ public:
     static result<database_url> parse(std::string_view text);
 
     const std::string& database() const noexcept { return database_; }
-    /// "host=… port=… dbname=…" without user and password, for messages.
-    std::string describe() const;
-    /// The same for another database on the server: what `insula bootstrap` prints for
-    /// INSULA_DATABASE_URL.
+    /// "host=… port=… dbname=…" without user and password, for a database on the server: what
+    /// `insula bootstrap` prints for INSULA_DATABASE_URL.
     std::string describe_database(std::string_view database) const;
     /// Complete conninfo of a login of ours.
     std::string conninfo(std::string_view role, const secret_bytes& key_encryption_key) const;

@@ -27,7 +27,6 @@ public:
     std::string provisioner() const { return prefix_ + "_provisioner"; }
     std::string schema_owner() const { return prefix_ + "_schema_owner"; }
     std::string gatekeeper() const { return prefix_ + "_gatekeeper"; }
-    std::string tenant_group() const { return prefix_ + "_tenant"; }
     std::string cell(int number) const { return prefix_ + "_cell_" + std::to_string(number); }
 
     /// What `{role:…}`, `{name:…}` and `{prefix}` in our SQL files stand for.
