@@ -1,5 +1,5 @@
 #pragma once
-// Every statement the queue sends. The functions are in src/migrations/control/0004_queue.sql.
+// Every statement the queue sends. The functions are in src/migrations/control/000[456]_queue_*.sql.
 
 #include "insula/pg/statement.hpp"
 
