@@ -16,8 +16,8 @@ world::world(test::cluster& where) : db_(test_database::creation::create, where)
     db_.query_admin("revoke all on schema public from public");
     std::string text;
     for (const pg::migration& m : pg::embedded_control_migrations()) {
-        if (m.name == "queue") {
-            text = pg::expand_roles(m.sql, p);
+        if (m.name.starts_with("queue_")) {
+            text += pg::expand_roles(m.sql, p);
         }
     }
     test::sql_connection owner(db_.conninfo(p + "_owner"));
