@@ -37,13 +37,21 @@ answer call_user(services& with, http::request& r, answer (*handler)(user_contex
     co_return co_await handler(*context);
 }
 
-answer call_member(services& with, http::request& r, answer (*handler)(member_context&)) {
+/// At least that role in the token's tenant, and the tenant's cell is one of this process's.
+template <class Context>
+answer call_with_role(services& with, http::request& r, token::role least,
+                      answer (*handler)(Context&)) {
     auto user = co_await authenticate(with, r);
     if (!user) {
         co_return user.error();
     }
     if (!user->tenant || user->who.role < token::role::member) {
         co_return error(errc::forbidden, "This needs a token of a tenant: log in with its slug.");
+    }
+    if (user->who.role < least) {
+        co_return error(errc::forbidden, "This needs the role " + std::string(token::name(least)) +
+                                             " in the tenant; yours is " +
+                                             std::string(token::name(user->who.role)) + ".");
     }
     if (!with.cells.has(user->tenant->cell)) {
         co_return error(errc::overloaded, "The tenant is served by other processes; try again.",
@@ -52,7 +60,33 @@ answer call_member(services& with, http::request& r, answer (*handler)(member_co
     }
     tenancy::tenant_scope scope(with.cells, user->tenant, user->who, std::string(r.client),
                                 std::string(r.request_id), r.deadline);
-    member_context context{std::move(*user), std::move(scope)};
+    member_context whole{std::move(*user), std::move(scope)};
+    Context context{std::move(whole)};
+    co_return co_await handler(context);
+}
+
+answer call_member(services& with, http::request& r, answer (*handler)(member_context&)) {
+    return call_with_role(with, r, token::role::member, handler);
+}
+
+answer call_admin(services& with, http::request& r, answer (*handler)(admin_context&)) {
+    return call_with_role(with, r, token::role::admin, handler);
+}
+
+answer call_owner(services& with, http::request& r, answer (*handler)(owner_context&)) {
+    return call_with_role(with, r, token::role::owner, handler);
+}
+
+answer call_operator(services& with, http::request& r, answer (*handler)(operator_context&)) {
+    auto user = co_await authenticate(with, r);
+    if (!user) {
+        co_return user.error();
+    }
+    if (user->who.tenant || user->who.actor) {
+        co_return error(errc::forbidden,
+                        "This is for platform operators: log in as one, without a tenant_slug.");
+    }
+    operator_context context{std::move(*user)};
     co_return co_await handler(context);
 }
 

@@ -32,6 +32,9 @@ struct member_context : user_context {
 };
 struct admin_context : member_context {};
 struct owner_context : member_context {};
+/// A token without a tenant: log-in gives those to operators only, and for them alone. Whether the
+/// account is still an active operator is asserted in the unit that does the work
+/// (identity::add_assert_operator), so that it costs no round trip of its own and is exact.
 struct operator_context : user_context {};
 
 /// A parameter in the query, for OpenAPI.
@@ -66,6 +69,9 @@ namespace detail {
 answer call_anonymous(services& with, http::request& r, answer (*handler)(anonymous_context&));
 answer call_user(services& with, http::request& r, answer (*handler)(user_context&));
 answer call_member(services& with, http::request& r, answer (*handler)(member_context&));
+answer call_admin(services& with, http::request& r, answer (*handler)(admin_context&));
+answer call_owner(services& with, http::request& r, answer (*handler)(owner_context&));
+answer call_operator(services& with, http::request& r, answer (*handler)(operator_context&));
 
 }  // namespace detail
 
@@ -87,6 +93,25 @@ consteval endpoint member(operation about) {
     return {http::policy::member,
             [](services& with, http::request& r) { return detail::call_member(with, r, Handler); },
             about};
+}
+template <answer (*Handler)(admin_context&)>
+consteval endpoint admin(operation about) {
+    return {http::policy::admin,
+            [](services& with, http::request& r) { return detail::call_admin(with, r, Handler); },
+            about};
+}
+template <answer (*Handler)(owner_context&)>
+consteval endpoint owner(operation about) {
+    return {http::policy::owner,
+            [](services& with, http::request& r) { return detail::call_owner(with, r, Handler); },
+            about};
+}
+template <answer (*Handler)(operator_context&)>
+consteval endpoint operator_(operation about) {
+    return {
+        http::policy::operator_,
+        [](services& with, http::request& r) { return detail::call_operator(with, r, Handler); },
+        about};
 }
 
 /// The body as T: malformed_json (400), or validation_failed (422) with every wrong field.
