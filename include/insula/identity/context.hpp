@@ -12,6 +12,7 @@
 #include "insula/token/claims.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <string>
 
 namespace insula::identity {
@@ -29,6 +30,7 @@ struct context {
     bool require_verified_email = true;
     const std::atomic<bool>* stopping =
         nullptr;  ///< true: the service ends, so long waits answer what there is
+    std::chrono::seconds deletion_grace = std::chrono::hours(7 * 24);
 };
 
 /// The request behind a call, for audit rows and sessions.

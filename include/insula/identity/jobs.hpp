@@ -30,6 +30,17 @@ struct provision_job {
     using input = provision_input;
 };
 
+struct deletion_input {
+    tenant_id tenant;
+};
+BOOST_DESCRIBE_STRUCT(deletion_input, (), (tenant))
+
+/// Purges a tenant whose grace is over; does nothing when it was restored meanwhile.
+struct deletion_job {
+    static constexpr std::string_view kind = "tenant.delete";
+    using input = deletion_input;
+};
+
 struct mail_input {
     /// "verify_email": which template.
     std::string purpose;
