@@ -200,9 +200,11 @@ runtime::awaitable<result<>> instance::state::open_server(std::string address, s
 }
 
 runtime::awaitable<result<>> instance::state::open_servers() {
-    for (const auto& address : settings.values.listen) {
-        if (auto opened = co_await open_server(address, "public", *public_service); !opened) {
-            co_return opened;
+    if (options.serves) {
+        for (const auto& address : settings.values.listen) {
+            if (auto opened = co_await open_server(address, "public", *public_service); !opened) {
+                co_return opened;
+            }
         }
     }
     if (!settings.values.admin_listen.empty()) {
@@ -296,7 +298,7 @@ runtime::awaitable<result<>> instance::state::serve() {
     if (ended) {
         serving = true;
         if (options.ready) {
-            options.ready(servers.front().local());
+            options.ready(servers.empty() ? std::string() : servers.front().local());
         }
         (void)co_await end.wait(runtime::deadline::never());
     }

@@ -34,6 +34,7 @@ int run(int argc, char** argv) {
     commands::chosen_command chosen;
     commands::add_dev(program, chosen);
     commands::add_serve(program, chosen);
+    commands::add_worker(program, chosen);
     commands::add_bootstrap(program, chosen);
     commands::add_migrate(program, chosen);
     commands::add_operator(program, chosen);

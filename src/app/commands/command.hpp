@@ -40,6 +40,8 @@ void tell(std::string_view line);
 using chosen_command = std::function<int()>;
 void add_dev(CLI::App& program, chosen_command& chosen);
 void add_serve(CLI::App& program, chosen_command& chosen);
+void add_worker(CLI::App& program, chosen_command& chosen);
+void add_tenant(CLI::App& program, chosen_command& chosen);
 void add_bootstrap(CLI::App& program, chosen_command& chosen);
 void add_migrate(CLI::App& program, chosen_command& chosen);
 void add_operator(CLI::App& program, chosen_command& chosen);

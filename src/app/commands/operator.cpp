@@ -1,43 +1,16 @@
 #include "../setup_connection.hpp"
 #include "command.hpp"
+#include "password_prompt.hpp"
 
 #include "insula/app/database_setup.hpp"
 #include "insula/identity/operators.hpp"
 
 #include <fmt/format.h>
-#include <termios.h>
-#include <unistd.h>
 
-#include <iostream>
 #include <memory>
 
 namespace insula::app::commands {
 namespace {
-
-/// From the terminal without echo, or one line of standard input.
-secret_string read_password() {
-    const bool terminal = ::isatty(STDIN_FILENO) != 0;
-    termios before{};
-    if (terminal) {
-        std::cerr << "Password: " << std::flush;
-        ::tcgetattr(STDIN_FILENO, &before);
-        auto silent = before;
-        silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-        ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-    }
-    std::string line;
-    std::getline(std::cin, line);
-    if (terminal) {
-        ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-        std::cerr << std::endl;
-    }
-    if (line.ends_with('\r')) {
-        line.pop_back();
-    }
-    secret_string password(line);
-    wipe(line.data(), line.size());
-    return password;
-}
 
 runtime::awaitable<result<user_id>> create(setup_connection& app, const email_address& email,
                                            const password_text& password) {
