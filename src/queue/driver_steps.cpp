@@ -27,6 +27,7 @@ std::string driver::outside_key(std::string_view step) const {
 void driver::add_fence(pg::unit& work, int next) const {
     const auto idle =
         std::chrono::duration_cast<std::chrono::milliseconds>(engine_.options_.lease / 2);
+#ifdef INSULA_FAULT_POINTS
     if (engine_.options_.unfenced_for_negative_control) {
         // Nor the witness's primary key, which would stop most of what a missing fence lets
         // through.
@@ -37,6 +38,7 @@ void driver::add_fence(pg::unit& work, int next) const {
             run_.id, run_.direction, std::min(run_.step, next), std::max(run_.step, next));
         return;
     }
+#endif
     work.add(sql::fence, run_.id, run_.token, run_.direction, run_.step, next,
              static_cast<std::int32_t>(idle.count()));
 }

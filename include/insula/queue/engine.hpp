@@ -5,6 +5,7 @@
 #include "insula/pg/listen.hpp"
 #include "insula/pg/pool.hpp"
 #include "insula/queue/changes.hpp"
+#include "insula/queue/recurring.hpp"
 #include "insula/queue/registry.hpp"
 #include "insula/queue/status.hpp"
 #include "insula/runtime/deadline.hpp"
@@ -43,8 +44,13 @@ struct engine_options {
     /// The clock that ownership is judged by; for tests.
     std::function<std::chrono::steady_clock::time_point()> steady_now =
         &std::chrono::steady_clock::now;
-    /// Test only: effects run without the fence, to show that the checks can fail.
+    std::vector<recurring_task> recurring{};  ///< fired by processes with workers
+    /// How long finished runs and their steps can be looked up.
+    std::chrono::hours history_retention{30 * 24};
+#ifdef INSULA_FAULT_POINTS
+    /// Tests only: effects run without the fence, to show that the checks can fail.
     bool unfenced_for_negative_control = false;
+#endif
 };
 
 /// Counters since the start, readable from any thread.
@@ -67,6 +73,12 @@ struct engine_stats {
     std::uint64_t registrations = 0;  ///< as a worker; more than one: a lease was lost
     unsigned running = 0;
 };
+
+/// Nothing of a paused queue is claimed by any engine from the next look on (what runs goes on, and
+/// its next steps with it); timers fire and new runs wait. In somebody's transaction, like
+/// add_enqueue; after the commit of a resume call engine::wake(). For the logins app and worker.
+void add_pause(pg::unit& work, std::int16_t queue);
+void add_resume(pg::unit& work, std::int16_t queue);
 
 /// One per process. Lives on one loop, where every step runs as well; wake(), stats() and changes()
 /// may be used from any thread, everything else on that loop. Needs a pool of the login `worker`
