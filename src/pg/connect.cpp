@@ -189,7 +189,10 @@ private:
                 {.state = sqlstate::pool_closed, .message = "the pool is closing"});
         }
         unit work;
-        work.add_once("select pg_catalog.pg_backend_pid()");
+        // Both name the backend for as long as the server runs, should its last answer be lost.
+        work.add_once(
+            "select p.pid, a.backend_start from pg_catalog.pg_backend_pid() p(pid)"
+            " left join pg_catalog.pg_stat_get_activity(p.pid) a on true");
         auto what = std::make_shared<request>(home_, std::move(work), unit_options{}, until_);
         what->why = request::purpose::maintenance;
         opened_->send(what);
@@ -202,8 +205,12 @@ private:
         if (what->error) {
             co_return machine_.probed(0, std::nullopt, std::move(*what->error));
         }
-        co_return machine_.probed(opened_->backend_pid(),
-                                  what->answers.at(0).scalar<std::int32_t>(), {});
+        const auto row = what->answers.at(0).only();
+        const auto pid = row.get<std::int32_t>(0);
+        if (const auto started = row.get<std::optional<timestamp>>(1)) {
+            opened_->set_backend({pid, started->time_since_epoch().count()});
+        }
+        co_return machine_.probed(opened_->backend_pid(), pid, {});
     }
 
     runtime::loop& home_;

@@ -237,6 +237,9 @@ void connection::fail_all(const pg_error& why) noexcept {
         r->answers.clear();
         r->error = why;
         r->error->maybe_committed = !known && r->why == request::purpose::caller && r->commits;
+        if (r->error->maybe_committed) {
+            r->error->backend = backend_;
+        }
         r->error->statement = -1;
         r->finished = true;
         r->done.set();

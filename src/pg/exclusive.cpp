@@ -60,6 +60,7 @@ runtime::awaitable<pg_result<results>> pool_core::exec(std::shared_ptr<lease_sta
         if (!co_await finish(what)) {
             on->spoiled = not_in_time();
             on->spoiled->maybe_committed = what->commits;
+            on->spoiled->backend = on->connection->backend();
             on->failure = on->spoiled;
             co_return *on->spoiled;
         }
@@ -105,6 +106,7 @@ runtime::awaitable<pg_result<>> pool_core::command(lease_state& on, ending end) 
     if (!co_await finish(what)) {
         on.spoiled = not_in_time();
         on.spoiled->maybe_committed = what->commits;
+        on.spoiled->backend = on.connection->backend();
         on.failure = on.spoiled;
         co_return *on.spoiled;
     }

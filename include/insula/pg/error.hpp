@@ -95,6 +95,12 @@ inline constexpr sqlstate sqlstate::pooler_between{"IN003"};
 inline constexpr sqlstate sqlstate::pool_closed{"IN004"};
 inline constexpr sqlstate sqlstate::migration_refused{"IN005"};
 
+/// One backend in the life of a server: its process id alone may be used again.
+struct backend_id {
+    int pid = 0;                  ///< 0: not known
+    std::int64_t started_us = 0;  ///< backend_start of pg_stat_activity, microseconds since 1970
+};
+
 /// Why a unit of work failed. The texts are the server's and may quote data: for logs, never for
 /// clients.
 struct pg_error {
@@ -109,6 +115,9 @@ struct pg_error {
     /// XX000 "tuple concurrently updated" or 0A000 "cached plan must not change result type", told
     /// apart by the server's source routine, because messages are translated.
     bool transient = false;
+    /// With maybe_committed: the backend that knows. While it lives it may still commit; see
+    /// witness.hpp.
+    backend_id backend{};
 
     /// The connection or the server is gone, unreachable or silent; what is known of the outcome is
     /// `maybe_committed`.

@@ -79,6 +79,9 @@ public:
     /// hangs.
     bool stalled(clock::time_point now, clock::duration grace) const noexcept;
     int backend_pid() const noexcept { return PQbackendPID(conn_.get()); }
+    /// Noted when it was opened, and kept when the server has gone.
+    const backend_id& backend() const noexcept { return backend_; }
+    void set_backend(backend_id who) noexcept { backend_ = who; }
     std::uint64_t units() const noexcept { return units_; }
     clock::time_point since() const noexcept { return since_; }
     clock::time_point last_used() const noexcept { return last_progress_; }
@@ -116,6 +119,7 @@ private:
     statement_cache cache_;
     std::deque<request_ptr> in_flight_;
     script_state* script_ = nullptr;
+    backend_id backend_;
     std::optional<pg_error> fatal_;  // the server's farewell
     bool fatal_before_commit_ = false;
     bool preamble_prepared_ = false;
