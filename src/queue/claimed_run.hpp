@@ -24,6 +24,7 @@ struct claimed_run {
     int attempts_max = 0;  ///< 0: what the definition says
     bool overdue = false;
     bool cancel_requested = false;
+    bool begun = false;  ///< something of the present step may have happened
     std::string input;
     std::string error_code;  ///< what it failed of, when direction is -1
     std::string error_detail;

@@ -23,6 +23,7 @@ claimed_run read_claim(const pg::row& r, std::int64_t token, std::uint64_t epoch
     run.attempts_max = r.get<std::int32_t>("max_attempts");
     run.overdue = r.get<bool>("overdue");
     run.cancel_requested = r.get<bool>("cancel_requested");
+    run.begun = r.get<bool>("begun");
     run.input = r.get<std::string>("input");
     run.error_code = r.get<std::optional<std::string>>("error_code").value_or("");
     run.error_detail = r.get<std::optional<std::string>>("error_detail").value_or("");

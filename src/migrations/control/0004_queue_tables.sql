@@ -26,11 +26,16 @@ create table queue.run (
     -- that was lost in a crash cannot be confused with a later one.
     token bigint,
     owner bigint,
-    cancel_requested boolean not null default false,
     deadline timestamptz,
     lock_key text,
     input text not null,
-    context text,
+    -- Something of the present step may have happened although it is not done: batches of database_step::again(),
+    -- the intent of an outside step.
+    begun boolean not null default false,
+    -- When held: the step (or on_finish) that waits for an operator, null when it is the whole run; and, for
+    -- on_finish, the state the run would have ended in.
+    held_step text,
+    held_end smallint,
     -- Last failure going forward: what the run failed of, once direction is -1. Code and detail are safe for
     -- clients.
     error_code text,
@@ -38,7 +43,9 @@ create table queue.run (
     error_internal text,
     -- Last failure of an undo.
     undo_error text,
-    created_at timestamptz not null default clock_timestamp()
+    created_at timestamptz not null default clock_timestamp(),
+    -- When it last became (or, while it waits for a time, becomes) ready.
+    ready_at timestamptz not null default clock_timestamp()
 ) with (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0);
 
@@ -57,6 +64,15 @@ create table queue.timer (
     primary key (wake_at, id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0);
+-- For those who wake a run before its time.
+create index timer_run on queue.timer (id);
+
+-- Runs that shall be cancelled; read by the claim and by the fence of each step. A table of its own, because the
+-- row in queue.run is locked for as long as a step's transaction is open. Removed with the run's end.
+create table queue.cancellation (
+    run uuid primary key,
+    at timestamptz not null default clock_timestamp()
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 
 -- The witness of what was done. A database step's row is inserted in the transaction of its effects and never
 -- changed; an outside step's row is its intent first.
@@ -65,8 +81,9 @@ create table queue.step (
     direction smallint not null,
     seq integer not null,
     name text not null,
-    -- 0 intent (the outside call may or may not have happened), 1 done, 2 failed finally
-    state smallint not null check (state between 0 and 2),
+    -- 0 intent (the outside call may or may not have happened; of a step in batches: some are done), 1 done,
+    -- 2 failed finally, 3 skipped by an operator
+    state smallint not null check (state between 0 and 3),
     token bigint not null,
     attempts integer not null,
     result text check (length(result) <= 65536),
@@ -74,6 +91,22 @@ create table queue.step (
     compensation_args text,
     at timestamptz not null default clock_timestamp(),
     primary key (run, direction, seq)
+);
+
+-- Attempts that failed, written only then; at most the newest hundred or so of a run are kept. Removed together
+-- with the run's history.
+create table queue.failed_attempt (
+    run uuid not null,
+    n bigint generated always as identity,
+    direction smallint not null,
+    seq integer not null,
+    step text not null,
+    attempt integer not null,
+    at timestamptz not null default clock_timestamp(),
+    code text not null,
+    detail text not null,
+    internal text not null,
+    primary key (run, n)
 );
 
 create table queue.idempotency (
@@ -85,6 +118,7 @@ create table queue.idempotency (
     expires timestamptz not null,
     primary key (tenant, kind, key)
 );
+create index on queue.idempotency (expires);
 
 -- Held from a run's first claim to its end. Waiters in order of arrival; who finishes hands over.
 create table queue.key_lock (
@@ -104,14 +138,27 @@ create table queue.worker (
     started_at timestamptz not null default clock_timestamp()
 ) with (fillfactor = 50);
 
+-- Declared by the processes that know the kind; fired by one of them at a time.
 create table queue.recurring (
     name text primary key,
+    -- "every 300000 ms" or "daily 03:30"
     schedule text not null,
     kind text not null,
     version integer not null default 1,
+    queue smallint not null default 0,
+    priority smallint not null default 0,
+    lock_key text,
     input text not null default '{}',
+    may_overlap boolean not null default false,
     last_fired timestamptz,
+    last_run uuid,
     next_due timestamptz not null
+);
+
+-- Queues from which nothing is claimed.
+create table queue.paused (
+    queue smallint primary key,
+    since timestamptz not null default clock_timestamp()
 );
 
 -- Finished runs.
@@ -131,14 +178,18 @@ create table queue.history (
     token bigint not null,
     lock_key text,
     input text not null,
-    context text,
     error_code text,
     error_detail text,
     error_internal text,
     created_at timestamptz not null,
-    finished_at timestamptz not null default clock_timestamp()
+    finished_at timestamptz not null default clock_timestamp(),
+    -- The run that an operator made to do this one's work again.
+    retried_as uuid
 );
+-- For retention; its insertions are at the right edge.
+create index on queue.history (finished_at);
 
-grant select, insert, update, delete on queue.run, queue.ready, queue.timer, queue.step, queue.idempotency,
-    queue.key_lock, queue.worker, queue.recurring, queue.history to {role:worker};
+grant select, insert, update, delete on queue.run, queue.ready, queue.timer, queue.cancellation, queue.step,
+    queue.failed_attempt, queue.idempotency,
+    queue.key_lock, queue.worker, queue.recurring, queue.paused, queue.history to {role:worker};
 grant usage on sequence queue.worker_id to {role:worker};

@@ -11,7 +11,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_now timestamptz := clock_timestamp();
-    v_wake timestamptz := coalesce(p_run_at, v_now + p_delay);
+    -- Whose deadline passes before its time comes is then found overdue.
+    v_wake timestamptz := least(coalesce(p_run_at, v_now + p_delay), p_deadline);
     v_vt bigint := coalesce(p_vt, (extract(epoch from v_now) * 1000000)::bigint);
     v_run uuid;
 begin
@@ -108,7 +109,7 @@ create function queue.claim(p_worker bigint, p_token bigint, p_queue smallint, p
 returns table (
     id uuid, tenant uuid, kind text, version integer, direction smallint, step integer, attempt integer,
     crashes integer, max_attempts integer, overdue boolean, cancel_requested boolean, input text,
-    context text, error_code text, error_detail text, error_internal text, waited_us bigint)
+    begun boolean, error_code text, error_detail text, error_internal text, waited_us bigint)
 language plpgsql
 as $$
 #variable_conflict use_column
@@ -131,7 +132,8 @@ begin
                 from taken where x.id = taken.id
                 returning x.*)
         -- One order of keys for all claimers: no deadlock between them.
-        select * from claimed order by lock_key nulls first, priority, vt
+        select claimed.*, exists (select from queue.cancellation k where k.run = claimed.id) as cancelled
+        from claimed order by lock_key nulls first, priority, vt
     loop
         if c.lock_key is not null and not queue.take_key(c.lock_key, c.id) then
             continue;
@@ -146,9 +148,9 @@ begin
         crashes := c.crashes;
         max_attempts := c.max_attempts;
         overdue := coalesce(c.deadline <= clock_timestamp(), false);
-        cancel_requested := c.cancel_requested;
+        cancel_requested := c.cancelled;
         input := c.input;
-        context := c.context;
+        begun := c.begun;
         error_code := c.error_code;
         error_detail := c.error_detail;
         error_internal := c.error_internal;

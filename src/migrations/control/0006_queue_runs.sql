@@ -148,9 +148,9 @@ begin
             where r.id = p_run and r.token = p_token and r.direction = p_direction and r.step = p_step
             returning r.*)
     insert into queue.history (id, tenant, kind, version, queue, priority, state, direction, step, attempt,
-            crashes, token, lock_key, input, context, error_code, error_detail, error_internal, created_at)
+            crashes, token, lock_key, input, error_code, error_detail, error_internal, created_at)
         select g.id, g.tenant, g.kind, g.version, g.queue, g.priority, p_state, g.direction, g.step, g.attempt,
-            g.crashes, g.token, g.lock_key, g.input, g.context, p_code, p_detail, p_internal, g.created_at
+            g.crashes, g.token, g.lock_key, g.input, p_code, p_detail, p_internal, g.created_at
         from gone g
         returning lock_key into v_key;
     if not found then
