@@ -39,6 +39,8 @@ public:
     [[nodiscard]] std::string_view kind() const noexcept { return kind_; }
     [[nodiscard]] int version() const noexcept { return version_; }
     [[nodiscard]] std::span<const step_info> steps() const noexcept { return steps_; }
+    /// Runs of these older versions go on with this definition when theirs is not registered.
+    [[nodiscard]] std::span<const int> continues() const noexcept { return continues_; }
 
     using input_ptr = std::shared_ptr<const void>;
     [[nodiscard]] virtual result<input_ptr> read_input(std::string_view json) const = 0;
@@ -58,15 +60,23 @@ public:
     [[nodiscard]] virtual runtime::awaitable<step_result<>> finish(database_step& step,
                                                                    const void* input,
                                                                    const ending& how) const = 0;
+    [[nodiscard]] virtual bool has_unreadable() const noexcept = 0;
+    [[nodiscard]] virtual runtime::awaitable<step_result<>> unreadable(
+        database_step& step, const failure& why) const = 0;
 
 protected:
-    definition(std::string_view kind, int version, std::vector<step_info> steps)
-        : kind_(kind), version_(version), steps_(std::move(steps)) {}
+    definition(std::string_view kind, int version, std::vector<step_info> steps,
+               std::vector<int> continues)
+        : kind_(kind),
+          version_(version),
+          steps_(std::move(steps)),
+          continues_(std::move(continues)) {}
 
 private:
     std::string_view kind_;
     int version_;
     std::vector<step_info> steps_;
+    std::vector<int> continues_;
 };
 
 namespace detail {
@@ -111,7 +121,8 @@ template <class W>
 class typed_definition final : public definition {
 public:
     explicit typed_definition(W workflow)
-        : definition(W::kind, workflow_version<W>, infos()), workflow_(std::move(workflow)) {}
+        : definition(W::kind, workflow_version<W>, infos(), older()),
+          workflow_(std::move(workflow)) {}
 
     result<input_ptr> read_input(std::string_view json) const override {
         auto parsed = parse_json(json);
@@ -149,6 +160,15 @@ public:
             return nothing();
         }
     }
+    bool has_unreadable() const noexcept override { return has_on_unreadable<W>; }
+    runtime::awaitable<step_result<>> unreadable(database_step& step,
+                                                 const failure& why) const override {
+        if constexpr (has_on_unreadable<W>) {
+            return workflow_.on_unreadable(step, why);
+        } else {
+            return nothing();
+        }
+    }
 
 private:
     using input = typename W::input;
@@ -157,6 +177,14 @@ private:
                   "see detail::wrong_steps in insula/queue/registry.hpp for the rules");
 
     static runtime::awaitable<step_result<>> nothing() { co_return step_result<>{}; }
+
+    static std::vector<int> older() {
+        if constexpr (has_continues<W>) {
+            return {W::continues.begin(), W::continues.end()};
+        } else {
+            return {};
+        }
+    }
 
     static std::vector<step_info> infos() {
         std::vector<step_info> out;
@@ -185,14 +213,16 @@ public:
     registry(registry&&) noexcept = default;
     registry& operator=(registry&&) noexcept = default;
 
-    /// Throws std::logic_error when kind and version are there already. Wrong lists of steps do not
-    /// compile.
+    /// Several versions of a kind may be there. Throws std::logic_error when kind and version are
+    /// there already, or when a version declares to continue itself or a newer one. Wrong lists of
+    /// steps do not compile.
     template <class W>
     registry& add(W workflow) {
         insert(std::make_unique<detail::typed_definition<W>>(std::move(workflow)));
         return *this;
     }
 
+    /// That very version, or else the newest that declares to continue it; null: not known here.
     [[nodiscard]] const definition* find(std::string_view kind, int version) const noexcept;
     [[nodiscard]] std::size_t size() const noexcept { return definitions_.size(); }
 

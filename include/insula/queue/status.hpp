@@ -41,9 +41,21 @@ struct step_status {
     int attempts = 0;
 };
 
+/// An attempt that failed. Code and detail are safe for clients, `internal` is for operators.
+struct failed_attempt {
+    std::string step;      ///< or "on_finish"
+    bool undoing = false;  ///< it was the step's undo that failed
+    int attempt = 0;
+    timestamp at{};
+    std::string code;
+    std::string detail;
+    std::string internal;
+};
+
 struct run_status {
     run_id id;
     std::string kind;
+    int version = 1;
     std::optional<tenant_id> tenant;
     run_state state = run_state::ready;
     bool undoing = false;
@@ -53,6 +65,15 @@ struct run_status {
     std::string error_code;  ///< empty: none
     std::string error_detail;
     std::string error_internal;  ///< for operators only
+    int attempt = 0;             ///< of the present step
+    int crashes = 0;             ///< processes that died while they had it
+    std::string lock_key;        ///< empty: none
+    bool cancel_requested = false;
+    std::string held_because;          ///< empty: not held
+    std::string held_step;             ///< what skip would skip; empty: the whole run is held
+    std::optional<timestamp> due;      ///< when a waiting run goes on; none: it waits for its key
+    std::optional<run_id> retried_as;  ///< of a finished run: the run an operator made of it
+    std::vector<failed_attempt> failures;  ///< oldest first, at most the newest 100
     timestamp created_at{};
     std::optional<timestamp> finished_at;
 

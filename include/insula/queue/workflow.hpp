@@ -62,7 +62,7 @@ public:
     /// 1 for the first try of this step.
     [[nodiscard]] int attempt() const noexcept;
     /// What an earlier (or, in an undo, this) step stored with set_result; nullopt when it stored
-    /// nothing.
+    /// nothing. Of this step itself: what its last batch stored before again().
     [[nodiscard]] std::optional<std::string_view> result_of(std::string_view step) const;
     /// JSON text kept with the checkpoint, for later steps and the undo. At most 64 KiB.
     void set_result(std::string json);
@@ -90,6 +90,14 @@ public:
     /// COMMIT in one flush: a step that only defers costs no round trip of its own. Results are not
     /// seen; a check must RAISE. Child runs: `add_enqueue(step.deferred(), id, request)`.
     pg::unit& deferred() noexcept;
+
+    /// For work too large for one transaction: when the step now returns success, what was done is
+    /// committed (with set_result, for result_of(name())), and the step is run again at once as
+    /// attempt 1; it is done when it returns without having called this. Every batch is fenced, a
+    /// crash repeats only the one that had not committed, and cancelling stops between two. An
+    /// undo may do the same. Not for steps that share a transaction, nor for on_finish: throws
+    /// std::logic_error.
+    void again();
 
     /// For code that wants a lease: it is inside the transaction, fence passed. Sends what was
     /// deferred.
@@ -168,11 +176,29 @@ constexpr std::array<step<W>, N> steps(step<W> (&&rows)[N]) {
 
 /// Optional member of a workflow, called inside the transaction that ends the run, with its own
 /// retries: awaitable<step_result<>> on_finish(database_step&, const input&, const ending&) const.
-/// Not called for a run whose input could not be read.
+/// Not called for a run whose input could not be read: see on_unreadable.
 template <class W>
 concept has_on_finish =
     requires(const W& w, database_step& s, const typename W::input& in, const ending& how) {
         { w.on_finish(s, in, how) } -> std::same_as<runtime::awaitable<step_result<>>>;
     };
+
+/// Optional member of a workflow, called inside the transaction that ends a run whose input cannot
+/// be read, before anything was done: awaitable<step_result<>> on_unreadable(database_step&, const
+/// failure&) const. What is known is the step's tenant() and run(): enough for the tenant's
+/// bookkeeping.
+template <class W>
+concept has_on_unreadable = requires(const W& w, database_step& s, const failure& why) {
+    { w.on_unreadable(s, why) } -> std::same_as<runtime::awaitable<step_result<>>>;
+};
+
+/// Versions. `static constexpr int version` (1 without it) is part of a workflow's identity: change
+/// it whenever the list of steps or the meaning of the input changes, and register the old class
+/// beside the new one until no run of it is left. Or declare that the new one can continue runs of
+/// older ones: `static constexpr std::array<int, N> continues{…}`: same input, and the steps a run
+/// may have done are the same by name and number. A run that does not fit is held, never guessed;
+/// one taken over belongs to the new version from then on, so that an old process leaves it alone.
+template <class W>
+concept has_continues = requires { W::continues; };
 
 }  // namespace insula::queue
