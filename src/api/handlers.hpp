@@ -2,11 +2,16 @@
 // The handlers of all resources, one file each. The route table (routes.cpp) is the only user.
 #include "endpoint.hpp"
 
+#include "insula/identity/users.hpp"
+
 namespace insula::api {
 
 // registrations.cpp
 answer register_tenant(anonymous_context&);
 answer read_registration(anonymous_context&);
+answer retry_registration(anonymous_context&);
+/// Where somebody with the capability watches a tenant being made.
+std::string registration_url(std::string_view registration_id);
 // auth.cpp
 answer log_in(anonymous_context&);
 answer verify_email(anonymous_context&);
@@ -16,12 +21,31 @@ answer read_me(user_context&);
 answer change_me(user_context&);
 // tenants.cpp
 answer read_tenant(user_context&);
+http::response answer_tenant(const identity::tenant_view& tenant);
+// tenant_life.cpp
+answer create_tenant(user_context&);
+answer delete_tenant(owner_context&);
+answer restore_tenant(owner_context&);
+/// 422: `confirm` is not the tenant's slug.
+error wrong_confirmation();
 // projects.cpp
 answer list_projects(member_context&);
 answer create_project(member_context&);
 answer read_project(member_context&);
 answer change_project(member_context&);
 answer delete_project(member_context&);
+// admin_tenants.cpp
+answer list_all_tenants(operator_context&);
+answer read_any_tenant(operator_context&);
+answer suspend_tenant(operator_context&);
+answer resume_tenant(operator_context&);
+answer retry_tenant(operator_context&);
+answer delete_any_tenant(operator_context&);
+// admin_tasks.cpp
+answer list_tasks(operator_context&);
+answer read_task(operator_context&);
+answer retry_task(operator_context&);
+answer cancel_task(operator_context&);
 // operations.cpp
 answer livez(anonymous_context&);
 answer readyz(anonymous_context&);
@@ -44,6 +68,17 @@ boost::json::object email_form();
 boost::json::object user();
 boost::json::object user_patch();
 boost::json::object tenant();
+boost::json::object tenant_form();
+boost::json::object created_tenant();
+boost::json::object confirmation();
+boost::json::object deletion();
+boost::json::object tenant_record();
+boost::json::object tenant_record_page();
+boost::json::object operator_confirmation();
+boost::json::object tenant_status();
+boost::json::object search_text();
+boost::json::object task();
+boost::json::object task_page();
 boost::json::object project_form();
 boost::json::object project_patch();
 boost::json::object project();

@@ -1,7 +1,7 @@
 #include "handlers.hpp"
 #include "schemas.hpp"
 
-#include "insula/identity/registration.hpp"
+#include "insula/identity/tenant_life.hpp"
 
 #include <algorithm>
 
@@ -10,10 +10,6 @@ namespace {
 
 constexpr std::int64_t wait_seconds_max = 30;
 constexpr std::size_t registration_id_size = 22;  // 128 bits as base64url
-
-std::string status_url(std::string_view registration_id) {
-    return "/api/v1/registrations/" + std::string(registration_id);
-}
 
 void write_steps(json_writer& out, const std::vector<queue::step_status>& steps) {
     out.key("steps").begin_array();
@@ -27,7 +23,7 @@ void write_steps(json_writer& out, const std::vector<queue::step_status>& steps)
     out.end_array();
 }
 
-std::string to_json(const identity::registration_status& status) {
+std::string to_json(const identity::registration_status& status, std::string_view id) {
     std::string text;
     json_writer out(text);
     out.begin_object().member("status", tenancy::name(status.status));
@@ -44,7 +40,8 @@ std::string to_json(const identity::registration_status& status) {
     } else {
         out.begin_object()
             .member("code", status.failure_code)
-            .member("detail", status.failure_detail)
+            .member("detail", status.failure_detail + " To try again: POST " +
+                                  registration_url(id) + "/retry.")
             .end_object();
     }
     out.end_object();
@@ -58,7 +55,15 @@ bool looks_like_registration_id(std::string_view text) {
            });
 }
 
+error no_such_registration() {
+    return {errc::not_found, "There is no registration with this id."};
+}
+
 }  // namespace
+
+std::string registration_url(std::string_view registration_id) {
+    return "/api/v1/registrations/" + std::string(registration_id);
+}
 
 answer register_tenant(anonymous_context& c) {
     auto form = body<identity::registration_form>(c.request);
@@ -69,7 +74,7 @@ answer register_tenant(anonymous_context& c) {
     if (!made) {
         co_return made.error();
     }
-    const auto url = status_url(made->registration_id.view());
+    const auto url = registration_url(made->registration_id.view());
     std::string text;
     json_writer out(text);
     out.begin_object()
@@ -107,14 +112,14 @@ answer read_registration(anonymous_context& c) {
     }
     const auto id = c.request.params[0];
     if (!looks_like_registration_id(id)) {
-        co_return error(errc::not_found, "There is no registration with this id.");
+        co_return no_such_registration();
     }
     const auto status =
         co_await identity::read_registration(c.app.identity, id, wait_until, c.request.deadline);
     if (!status) {
         co_return status.error();
     }
-    co_return http::response::json(200, to_json(*status));
+    co_return http::response::json(200, to_json(*status, id));
 }
 
 namespace schema {

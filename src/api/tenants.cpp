@@ -2,9 +2,22 @@
 #include "handlers.hpp"
 #include "schemas.hpp"
 
-#include "insula/identity/users.hpp"
+#include "insula/identity/tenant_life.hpp"
 
 namespace insula::api {
+http::response answer_tenant(const identity::tenant_view& tenant) {
+    std::string text;
+    json_writer(text)
+        .begin_object()
+        .member("id", tenant.id)
+        .member("slug", tenant.slug)
+        .member("name", tenant.name)
+        .member("status", tenancy::name(tenant.status))
+        .member("role", token::name(tenant.role))
+        .member("created_at", tenant.created_at)
+        .end_object();
+    return http::response::json(200, std::move(text)).set("ETag", etag(tenant.version));
+}
 
 answer read_tenant(user_context& c) {
     const auto tenant = co_await identity::read_tenant(c.app.identity, c.who.subject,
@@ -15,17 +28,7 @@ answer read_tenant(user_context& c) {
     if (not_modified(c.request, tenant->version)) {
         co_return http::response(304, {}, {}).set("ETag", etag(tenant->version));
     }
-    std::string text;
-    json_writer(text)
-        .begin_object()
-        .member("id", tenant->id)
-        .member("slug", tenant->slug)
-        .member("name", tenant->name)
-        .member("status", tenancy::name(tenant->status))
-        .member("role", token::name(tenant->role))
-        .member("created_at", tenant->created_at)
-        .end_object();
-    co_return http::response::json(200, std::move(text)).set("ETag", etag(tenant->version));
+    co_return answer_tenant(*tenant);
 }
 
 namespace schema {

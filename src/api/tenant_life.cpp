@@ -1,0 +1,114 @@
+// A tenant that its members make, delete and take back.
+
+#include "insula/identity/tenant_life.hpp"
+
+#include "handlers.hpp"
+#include "schemas.hpp"
+
+namespace insula::api {
+namespace {
+
+struct confirmation {
+    std::string confirm;
+};
+BOOST_DESCRIBE_STRUCT(confirmation, (), (confirm))
+
+/// As for a tenant of somebody else and for a slug that does not exist.
+error no_such_tenant() {
+    return {errc::not_found, "There is no such tenant, or you are not a member of it."};
+}
+
+}  // namespace
+
+error wrong_confirmation() {
+    return error::validation("/confirm", "mismatch", "must be the slug of the tenant");
+}
+
+answer create_tenant(user_context& c) {
+    if (!c.tenant) {
+        co_return error(errc::forbidden,
+                        "An operator's token makes no tenants: log in with the slug of one.");
+    }
+    auto form = body<identity::tenant_form>(c.request);
+    if (!form) {
+        co_return form.error();
+    }
+    const auto made = co_await identity::create_tenant(c.app.identity, c.who, *form, c.caller());
+    if (!made) {
+        co_return made.error();
+    }
+    const auto url = registration_url(made->registration_id.view());
+    std::string text;
+    json_writer out(text);
+    out.begin_object()
+        .member("registration_id", made->registration_id.view())
+        .member("status_url", url);
+    out.key("tenant")
+        .begin_object()
+        .member("id", made->tenant)
+        .member("slug", form->slug)
+        .member("name", form->name)
+        .member("status", tenancy::name(tenancy::tenant_status::provisioning))
+        .end_object();
+    out.end_object();
+    co_return http::response::json(202, std::move(text)).set("Location", url);
+}
+
+answer delete_tenant(owner_context& c) {
+    const auto form = body<confirmation>(c.request);
+    if (!form) {
+        co_return form.error();
+    }
+    if (c.request.params[0] != c.tenant->slug) {
+        co_return no_such_tenant();
+    }
+    if (form->confirm != c.tenant->slug) {
+        co_return wrong_confirmation();
+    }
+    const auto deletion = co_await identity::request_deletion(c.app.identity, c.who, c.caller());
+    if (!deletion) {
+        co_return deletion.error();
+    }
+    std::string text;
+    json_writer(text)
+        .begin_object()
+        .member("status", tenancy::name(tenancy::tenant_status::pending_deletion))
+        .member("purge_at", deletion->purge_at)
+        .end_object();
+    co_return http::response::json(202, std::move(text));
+}
+
+answer restore_tenant(owner_context& c) {
+    if (c.request.params[0] != c.tenant->slug) {
+        co_return no_such_tenant();
+    }
+    const auto restored = co_await identity::restore_tenant(c.app.identity, c.who, c.caller());
+    if (!restored) {
+        co_return restored.error();
+    }
+    co_return answer_tenant(*restored);
+}
+
+namespace schema {
+
+boost::json::object tenant_form() {
+    return schema_of<identity::tenant_form>();
+}
+boost::json::object created_tenant() {
+    return of({{"registration_id", text()},
+               {"status_url", text()},
+               {"tenant", of({{"id", uuid()},
+                              {"slug", text()},
+                              {"name", text()},
+                              {"status", one_of({"provisioning"})}})}});
+}
+boost::json::object confirmation() {
+    return schema_of<api::confirmation>();
+}
+boost::json::object deletion() {
+    return of({{"status", one_of({"pending_deletion"})}, {"purge_at", time()}});
+}
+
+}  // namespace schema
+
+}  // namespace insula::api
