@@ -46,6 +46,7 @@ answer list_tasks(operator_context&);
 answer read_task(operator_context&);
 answer retry_task(operator_context&);
 answer cancel_task(operator_context&);
+answer skip_step_of_task(operator_context&);
 // operations.cpp
 answer livez(anonymous_context&);
 answer readyz(anonymous_context&);
@@ -79,6 +80,9 @@ boost::json::object tenant_status();
 boost::json::object search_text();
 boost::json::object task();
 boost::json::object task_page();
+boost::json::object task_status();
+boost::json::object task_kind();
+boost::json::object task_operated();
 boost::json::object project_form();
 boost::json::object project_patch();
 boost::json::object project();
