@@ -6,6 +6,7 @@
 
 #include "insula/core/random.hpp"
 #include "insula/observe/log.hpp"
+#include "insula/pg/transaction.hpp"
 #include "insula/runtime/post.hpp"
 
 #include <limits>
@@ -20,6 +21,7 @@ constexpr std::size_t grow_at = 16;
 // A statement that is cut off by its own timeout is answered a little after the deadline; that
 // answer is better than "outcome unknown".
 constexpr std::chrono::milliseconds answer_grace{100};
+constexpr unsigned attempts_alone_max = 5;
 
 double random_unit() {
     return static_cast<double>(random_u64() >> 11) / static_cast<double>(1ULL << 53);
@@ -141,13 +143,28 @@ runtime::awaitable<pg_result<results>> pool_core::run(unit work, unit_options op
         break;
     }
     pool_counters::add(counters_->lock_retries);
-    auto borrowed = co_await acquire(until);
-    if (!borrowed) {
-        co_return std::move(borrowed).error();
-    }
     options.lock_timeout = std::chrono::milliseconds{0};
-    const lease keep = std::move(*borrowed);
-    co_return co_await exec(keep.state(), std::move(what->work), options, false);
+    co_return co_await run_alone(what->work, options, until);
+}
+
+// Where it may wait for locks, and so may meet a deadlock: the unit is a whole transaction and may
+// be run again, but not for ever.
+runtime::awaitable<pg_result<results>> pool_core::run_alone(const unit& work, unit_options options,
+                                                            runtime::deadline until) {
+    for (unsigned attempt = 1;; ++attempt) {
+        auto borrowed = co_await acquire(until);
+        if (!borrowed) {
+            co_return std::move(borrowed).error();
+        }
+        lease keep = std::move(*borrowed);
+        auto answer = co_await exec(keep.state(), work, options, false);
+        if (answer || !lost_to_others(answer.error()) || attempt == attempts_alone_max ||
+            until.expired()) {
+            co_return answer;
+        }
+        keep = lease();
+        co_await transaction_pause(attempt, until);
+    }
 }
 
 pool_core::shared_connection pool_core::pick_shared() {

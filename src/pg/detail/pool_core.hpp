@@ -95,6 +95,8 @@ private:
     void update_gauges() noexcept;
     void refuse_bugs(const unit& work, bool shared) const;
     runtime::awaitable<bool> finish(const request_ptr& what);
+    runtime::awaitable<pg_result<results>> run_alone(const unit& work, unit_options options,
+                                                     runtime::deadline until);
 
     // pool_upkeep.cpp
     runtime::awaitable<void> upkeep();
