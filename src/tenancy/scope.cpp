@@ -20,6 +20,10 @@ namespace {
 constexpr pg::statement assert_session{
     "tenancy.assert_session", "select tenant_api.assert_session($1, $2::bigint::integer, $3)"};
 
+constexpr pg::statement find_audit{
+    "tenancy.witness",
+    "select seen.at from (select tenant_api.audit_time($1) as at) seen where seen.at is not null"};
+
 const tenant_entry& checked(const std::shared_ptr<const tenant_entry>& where,
                             const token::claims& who) {
     if (!where || who.tenant != where->id) {
@@ -64,11 +68,28 @@ tenant_unit tenant_scope::write() const {
     return work;
 }
 
+tenant_unit tenant_scope::witness(audit_id of) const {
+    tenant_unit look = read();
+    look.unit_.add(find_audit, of);
+    return look;
+}
+
 runtime::awaitable<pg::pg_result<pg::results>> tenant_scope::run(tenant_unit work) {
     const bool strip = work.asserts_session_;
     auto answer = co_await pool_.run(std::move(work.unit_), until_);
     if (answer && strip) {
         answer->erase(answer->begin());
+    }
+    co_return answer;
+}
+
+runtime::awaitable<pg::pg_result<pg::witnessed>> tenant_scope::run(tenant_unit work,
+                                                                   tenant_unit witness) {
+    const bool strip = work.asserts_session_;
+    auto answer = co_await pg::run_with_witness(pool_, std::move(work.unit_),
+                                                std::move(witness.unit_), until_);
+    if (answer && strip && !answer->looked_up) {
+        answer->answers.erase(answer->answers.begin());
     }
     co_return answer;
 }

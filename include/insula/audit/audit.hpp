@@ -28,6 +28,11 @@ struct entry {
 /// `tenant` is null for what happens outside any tenant.
 void add(pg::unit& unit, const entry& what, std::optional<tenant_id> tenant);
 
+/// Adds the look for that row: one row with its time when it is there, which is the time of its
+/// transaction and so what `default now()` gave to everything made along with it. What
+/// pg::run_with_witness() looks with.
+void add_witness(pg::unit& unit, audit_id id);
+
 /// The select-list expression that writes an audit row from inside a tenant's statement, once per
 /// row the statement changed: `select c.id, tenant_api.audit_add($2, …) from changed c`. The tenant
 /// is the role's. Parameters follow in the order of tenant_params().

@@ -1,6 +1,6 @@
 #pragma once
 #include "insula/audit/audit.hpp"
-#include "insula/pg/pool.hpp"
+#include "insula/pg/witness.hpp"
 #include "insula/tenancy/directory.hpp"
 #include "insula/tenancy/tenant.hpp"
 #include "insula/token/claims.hpp"
@@ -66,8 +66,14 @@ public:
     /// raises before it touches anything, and is therefore exact on every process.
     tenant_unit write() const;
 
+    /// Looks for the audit row of a change whose answer was lost: its first result is the row's
+    /// time, when it is there. What is added behind reads again what the answer needs.
+    tenant_unit witness(audit_id of) const;
+
     /// One round trip. One result per statement added by the caller. Errors: see tenancy::to_error.
     runtime::awaitable<pg::pg_result<pg::results>> run(tenant_unit work);
+    /// The same for a change: a COMMIT that was not answered is looked up (pg::run_with_witness).
+    runtime::awaitable<pg::pg_result<pg::witnessed>> run(tenant_unit work, tenant_unit witness);
 
     /// What audit rows of this request say of it, in the order INSULA_AUDIT_ADD wants them.
     std::optional<user_id> user() const noexcept { return who_.subject; }

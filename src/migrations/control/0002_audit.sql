@@ -78,6 +78,18 @@ begin
 end
 $$;
 
+-- The witness of a change whose COMMIT was not answered: when it happened, null when it has not.
+create function tenant_api.audit_time(p_id uuid) returns timestamptz
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select a.created_at from control.audit_log a
+            where a.id = p_id and a.tenant_id = tenant_api.current_tenant());
+end
+$$;
+
 revoke all on all functions in schema tenant_api from public;
 grant execute on function tenant_api.audit_add(uuid, text, text, text, jsonb, uuid, uuid, text, text),
-    tenant_api.audit_list(text, uuid, text, text, timestamptz, uuid, integer) to {role:tenant};
+    tenant_api.audit_list(text, uuid, text, text, timestamptz, uuid, integer),
+    tenant_api.audit_time(uuid) to {role:tenant};
