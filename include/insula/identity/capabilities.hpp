@@ -29,12 +29,22 @@ public:
     std::string seal_cursor(std::string_view position, std::string_view about) const;
     std::optional<std::string> open_cursor(std::string_view cursor, std::string_view about) const;
 
+    /// Keyed hash of the three texts as they are (none can be moved into another): what is kept of
+    /// an Idempotency-Key and of a body, which may hold a password.
+    digest_256 idempotency_hash(std::string_view first, std::string_view second,
+                                std::string_view third) const;
+    /// An answer that is given again; it may hold a capability.
+    bytes seal_answer(std::string_view answer, bytes_view about) const;
+    std::optional<std::string> open_answer(bytes_view sealed, bytes_view about) const;
+
     const secret_bytes& signing_key_encryption() const noexcept { return signing_keys_; }
 
 private:
     secret_bytes mail_tokens_;
     secret_bytes cursors_;
     secret_bytes signing_keys_;
+    hmac_key idempotency_;
+    secret_bytes answers_;
 };
 
 }  // namespace insula::identity

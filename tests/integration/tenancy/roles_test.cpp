@@ -95,7 +95,12 @@ TEST_F(roles, G07_the_control_plane_is_out_of_reach_but_for_the_tenants_function
         " where n.nspname in ('control', 'queue', 'provision', 'tenant_api')"
         " and has_function_privilege('" +
         a.schema() + "', p.oid, 'execute') order by 1");
-    EXPECT_EQ(reachable, (rows{{"assert_session"}, {"audit_add"}, {"audit_list"}}));
+    EXPECT_EQ(reachable, (rows{{"assert_session"},
+                               {"audit_add"},
+                               {"audit_list"},
+                               {"audit_time"},
+                               {"idempotency_answer"},
+                               {"idempotency_take"}}));
 }
 
 TEST_F(roles, G07_the_functions_take_the_tenant_from_the_role) {
