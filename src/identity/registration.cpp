@@ -1,9 +1,12 @@
 #include "insula/identity/registration.hpp"
 
+#include "taken.hpp"
+
 #include "insula/audit/audit.hpp"
 #include "insula/core/random.hpp"
 #include "insula/identity/jobs.hpp"
 #include "insula/identity/mail_tokens.hpp"
+#include "insula/identity/run_change.hpp"
 #include "insula/queue/enqueue.hpp"
 #include "insula/tenancy/scope.hpp"
 
@@ -23,25 +26,13 @@ constexpr pg::statement add_membership{"registration.membership",
                                        " values ($1, $2, 'owner')"};
 constexpr pg::statement add_registration{
     "registration.registration",
-    "insert into control.registration (id_hash, tenant_id, user_id, run_id)"
-    " values ($1, $2, $3, $4)"};
+    "insert into control.registration (id_hash, tenant_id, user_id, run_id, new_account)"
+    " values ($1, $2, $3, $4, true)"};
 constexpr pg::statement find_registration{
     "registration.find",
     "select t.id, t.slug, t.name, t.status, r.run_id, t.failure_code, t.failure_detail"
     " from control.registration r join control.tenant t on t.id = r.tenant_id"
     " where r.id_hash = $1 and t.status <> 'gone'"};
-
-error taken(const pg::pg_error& failure) {
-    if (failure.violates("tenant_slug_taken")) {
-        return {errc::slug_taken, "Another tenant has this slug. Choose another one."};
-    }
-    if (failure.violates("account_email_taken")) {
-        return {errc::email_taken,
-                "There is an account with this e-mail address. Log in with it, or use another "
-                "address."};
-    }
-    return pg::to_error(failure);
-}
 
 struct hashed_password {
     std::optional<value_problem> problem;
@@ -102,7 +93,7 @@ runtime::awaitable<result<found_registration>> find(context& with, std::string_v
 }  // namespace
 
 runtime::awaitable<result<registered>> register_tenant(context& with, const registration_form& form,
-                                                       caller from) {
+                                                       caller from, once_only<registered> once) {
     auto hash = co_await hash_new_password(with, form);
     if (!hash) {
         co_return hash.error();
@@ -112,17 +103,18 @@ runtime::awaitable<result<registered>> register_tenant(context& with, const regi
     const int cell = tenancy::choose_cell(made.tenant, with.cells);
 
     pg::unit work;
+    once.add_to(work, made);
+    const std::size_t account = work.size();
     work.add(add_account, made.user, form.email.str(), form.email.canonical(), form.full_name,
              *hash);
     work.add(add_tenant, made.tenant, form.tenant_slug, form.tenant_name, cell);
     work.add(add_membership, made.tenant, made.user);
     work.add(add_registration, secret_keys::stored_form(made.registration_id.view()), made.tenant,
              made.user, run);
-    auto provision = queue::request_for<provision_job>(
-        {.tenant = made.tenant, .owner = made.user, .cell = cell, .new_account = true});
-    provision.tenant = made.tenant;
-    provision.lock_key = "tenant:" + made.tenant.str();
-    queue::add_enqueue(work, run, provision);
+    queue::add_enqueue(
+        work, run,
+        provision_request(
+            {.tenant = made.tenant, .owner = made.user, .cell = cell, .new_account = true}));
     add_verification_mail(
         work, with.keys,
         {made.user, form.email.str(), form.email.canonical(), form.full_name.str()});
@@ -135,11 +127,12 @@ runtime::awaitable<result<registered>> register_tenant(context& with, const regi
     entry.request_id = from.request_id;
     audit::add(work, entry, made.tenant);
 
-    auto answer = co_await with.control.run(std::move(work), from.until);
-    if (!answer) {
-        co_return taken(answer.error());
+    auto done = co_await run_change(with.control, std::move(work), entry.id, from.until);
+    if (!done) {
+        auto kept = once.explain(done.error());
+        co_return kept ? *kept : taken(done.error());
     }
-    made.created_at = answer->front().scalar<timestamp>();
+    made.created_at = done->answers[done->looked_up ? 0 : account].scalar<timestamp>();
     with.tasks.wake();
     co_return made;
 }

@@ -39,6 +39,16 @@ error to_error(const pg::pg_error& failure) {
     if (failure.state == write_to_not_ready) {
         return {errc::tenant_not_ready, "The tenant is not ready.", failure.message};
     }
+    if (failure.state == not_allowed) {
+        return {errc::forbidden, "You may not do that.", failure.message};
+    }
+    if (failure.state == no_such_tenant) {
+        return {errc::not_found, "There is no such tenant.", failure.message};
+    }
+    if (failure.state == wrong_tenant_status) {
+        // Our own raises put the state, and nothing else, into the error's detail.
+        return {errc::conflict, "The tenant is " + failure.detail + ".", failure.message};
+    }
     return pg::to_error(failure);
 }
 

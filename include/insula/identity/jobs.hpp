@@ -4,9 +4,11 @@
 // steps.
 
 #include "insula/core/ids.hpp"
+#include "insula/queue/enqueue.hpp"
 
 #include <boost/describe.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,6 +42,11 @@ struct deletion_job {
     static constexpr std::string_view kind = "tenant.delete";
     using input = deletion_input;
 };
+
+/// Both with the tenant's lock key, so that the workflows of one tenant exclude each other as
+/// wholes (G34). `delay` is the grace, counted by the database.
+queue::enqueue_request provision_request(const provision_input& input);
+queue::enqueue_request deletion_request(tenant_id tenant, std::chrono::seconds delay);
 
 struct mail_input {
     /// "verify_email": which template.

@@ -30,13 +30,16 @@ inline constexpr pg::sqlstate session_over{"IS001"};
 inline constexpr pg::sqlstate write_to_suspended{"IS002"};
 inline constexpr pg::sqlstate write_to_pending_deletion{"IS003"};
 inline constexpr pg::sqlstate write_to_not_ready{"IS004"};
+inline constexpr pg::sqlstate not_allowed{"IS005"};
 inline constexpr pg::sqlstate wrong_tenant_status{"IT001"};
 inline constexpr pg::sqlstate no_such_cell{"IT002"};
+inline constexpr pg::sqlstate not_due_yet{"IT006"};
 inline constexpr pg::sqlstate no_tenant_scope{"IT403"};
 inline constexpr pg::sqlstate no_such_tenant{"IT404"};
 
 /// What a client hears of a failed unit: the states above as invalid_token, tenant_suspended and so
-/// on, everything else as pg::to_error.
+/// on, a transition that is not allowed as conflict with the state in its detail, everything else
+/// as pg::to_error.
 error to_error(const pg::pg_error& failure);
 
 }  // namespace insula::tenancy

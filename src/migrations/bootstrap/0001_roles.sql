@@ -184,6 +184,48 @@ begin
 end
 $$;
 
+-- A schema of any size is emptied in batches, each a transaction of its own: the locks that dropping takes stay far
+-- below what the whole server has room for. `weight` bounds what hangs on the objects of one batch; the answer
+-- is how many were dropped, 0 when only what the schema's own end takes along is left. What is newer goes first, so
+-- that views, partitions and foreign keys go before what they stand on.
+create or replace function provision.empty_tenant_schema(tenant uuid, weight integer) returns integer
+language plpgsql strict security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    schema_id oid := (select n.oid from pg_namespace n where n.nspname = provision.tenant_name(tenant));
+    dropped integer := 0;
+    spent bigint := 0;
+    statements text[];
+    weights bigint[];
+begin
+    perform provision.assert_status(tenant, 'deleting');
+    if schema_id is null then
+        return 0;
+    end if;
+    with newest as (
+        select d.classid, d.objid from pg_depend d
+        where d.refclassid = 'pg_namespace'::regclass and d.refobjid = schema_id and d.deptype = 'n'
+            and d.classid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass)
+            -- An identity's sequence goes with its column, a member of an extension with the extension.
+            and not exists (select from pg_depend o where o.classid = d.classid and o.objid = d.objid
+                            and o.objsubid = 0 and o.deptype in ('i', 'e'))
+        order by d.objid desc limit 100)
+    select array_agg(format('drop %s if exists %s cascade', i.type, i.identity) order by n.objid desc),
+            array_agg(4 + (select count(*) from pg_depend h
+                           where h.refclassid = n.classid and h.refobjid = n.objid) order by n.objid desc)
+        into statements, weights
+        from newest n, pg_identify_object(n.classid, n.objid, 0) i;
+    while dropped < coalesce(cardinality(statements), 0) loop
+        spent := spent + weights[dropped + 1];
+        exit when spent > weight and dropped > 0;
+        dropped := dropped + 1;
+        execute statements[dropped];
+    end loop;
+    return dropped;
+end
+$$;
+
 -- The worker's two verbs. They run with the caller's rights: each half is granted by its own definer.
 create or replace function provision.create_tenant(tenant uuid, cell integer) returns integer
 language plpgsql strict
@@ -213,6 +255,7 @@ grant create on schema provision to {role:schema_owner};
 alter function provision.create_tenant_schema(uuid) owner to {role:schema_owner};
 alter function provision.apply_tenant_migrations(uuid) owner to {role:schema_owner};
 alter function provision.drop_tenant_schema(uuid) owner to {role:schema_owner};
+alter function provision.empty_tenant_schema(uuid, integer) owner to {role:schema_owner};
 revoke create on schema provision from {role:schema_owner};
 grant create, usage on schema provision to {role:gatekeeper};
 alter function provision.assert_status(uuid, text[]) owner to {role:gatekeeper};
@@ -221,5 +264,6 @@ grant execute on function provision.tenant_name(uuid), provision.assert_status(u
     to {role:worker}, {role:owner}, {role:provisioner}, {role:schema_owner};
 grant execute on function provision.create_tenant_role(uuid, integer), provision.drop_tenant_role(uuid),
     provision.create_tenant_schema(uuid), provision.drop_tenant_schema(uuid),
-    provision.create_tenant(uuid, integer), provision.drop_tenant(uuid) to {role:worker};
+    provision.empty_tenant_schema(uuid, integer), provision.create_tenant(uuid, integer),
+    provision.drop_tenant(uuid) to {role:worker};
 grant execute on function provision.apply_tenant_migrations(uuid) to {role:owner}, {role:worker};

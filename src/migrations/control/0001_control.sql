@@ -26,15 +26,21 @@ create table control.tenant (
     schema_version integer not null default 0,
     failure_code text,
     failure_detail text,
+    -- While it is pending deletion: what a restore goes back to, from when it may be purged, and the one run
+    -- that may do so. The trigger below sets the first and clears all three.
+    restore_status text check (restore_status in ('ready', 'suspended', 'failed')),
     purge_at timestamptz,
+    deletion_run uuid,
     -- The ETag: raised by every change a client can see.
     version integer not null default 1,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 ) with (fillfactor = 80);
 
--- A slug is an alias: free again when its registration failed or its tenant is gone.
-create unique index tenant_slug_taken on control.tenant (slug) where status not in ('failed', 'gone');
+-- A slug is an alias: free again when its registration failed or its tenant is gone. A failed registration that
+-- is pending deletion holds none either: somebody may have it by now.
+create unique index tenant_slug_taken on control.tenant (slug)
+    where status not in ('failed', 'gone') and restore_status is distinct from 'failed';
 create index tenant_by_age on control.tenant (created_at desc, id desc);
 
 -- Any transition that is not listed is refused here, whatever program asks.
@@ -60,8 +66,23 @@ begin
             ('pending_deletion', 'ready'), ('pending_deletion', 'suspended'), ('pending_deletion', 'failed'),
             ('pending_deletion', 'deleting'), ('deleting', 'gone')) then
             raise exception using errcode = 'IT001',
-                message = 'a tenant cannot go from ' || old.status || ' to ' || new.status;
+                message = 'a tenant cannot go from ' || old.status || ' to ' || new.status, detail = old.status;
         end if;
+        if old.status = 'pending_deletion' and new.status not in (old.restore_status, 'deleting') then
+            raise exception using errcode = 'IT001', detail = old.status,
+                message = 'a tenant that was ' || old.restore_status || ' is not restored to ' || new.status;
+        end if;
+        if new.status = 'pending_deletion' then
+            new.restore_status := old.status;
+        elsif new.status <> 'deleting' then
+            new.restore_status := null;
+            new.purge_at := null;
+            new.deletion_run := null;
+        end if;
+    end if;
+    if new.status in ('pending_deletion', 'deleting') and (new.purge_at is null or new.deletion_run is null) then
+        raise exception using errcode = 'IT001', detail = old.status,
+            message = 'a tenant is deleted by a run, at a time';
     end if;
     new.updated_at := now();
     return new;
@@ -104,7 +125,10 @@ create table control.registration (
     id_hash bytea primary key,
     tenant_id uuid not null references control.tenant,
     user_id uuid not null references control.account,
+    -- The latest provisioning: a retry is another run.
     run_id uuid not null,
+    -- The account was made along with the tenant, and goes when nothing comes of either.
+    new_account boolean not null,
     created_at timestamptz not null default now()
 );
 create index registration_by_tenant on control.registration (tenant_id);
