@@ -1,4 +1,5 @@
 #include "handlers.hpp"
+#include "idempotency.hpp"
 #include "schemas.hpp"
 
 #include "insula/identity/tenant_life.hpp"
@@ -55,6 +56,31 @@ bool looks_like_registration_id(std::string_view text) {
            });
 }
 
+creation_answer to_answer(const identity::registration_form& form,
+                          const identity::registered& made) {
+    creation_answer first{
+        .status = 202, .location = registration_url(made.registration_id.view()), .body = {}};
+    json_writer out(first.body);
+    out.begin_object()
+        .member("registration_id", made.registration_id.view())
+        .member("status_url", first.location);
+    out.key("user")
+        .begin_object()
+        .member("id", made.user)
+        .member("email", form.email)
+        .member("full_name", form.full_name);
+    out.key("created_at").raw(created_at_mark).end_object();
+    out.key("tenant")
+        .begin_object()
+        .member("id", made.tenant)
+        .member("slug", form.tenant_slug)
+        .member("name", form.tenant_name)
+        .member("status", "provisioning")
+        .end_object();
+    out.end_object();
+    return first;
+}
+
 error no_such_registration() {
     return {errc::not_found, "There is no registration with this id."};
 }
@@ -70,32 +96,23 @@ answer register_tenant(anonymous_context& c) {
     if (!form) {
         co_return form.error();
     }
-    auto made = co_await identity::register_tenant(c.app.identity, *form, c.caller());
+    auto key = idempotency_of(c, "register");
+    if (!key) {
+        co_return key.error();
+    }
+    identity::once_only<identity::registered> once;
+    if (*key) {
+        once = {&**key, [&form](const auto& made) { return to_answer(*form, made).stored(); }};
+    }
+    auto made =
+        co_await identity::register_tenant(c.app.identity, *form, c.caller(), std::move(once));
+    if (*key && (*key)->answered()) {
+        co_return co_await give_again(c, **key);
+    }
     if (!made) {
         co_return made.error();
     }
-    const auto url = registration_url(made->registration_id.view());
-    std::string text;
-    json_writer out(text);
-    out.begin_object()
-        .member("registration_id", made->registration_id.view())
-        .member("status_url", url);
-    out.key("user")
-        .begin_object()
-        .member("id", made->user)
-        .member("email", form->email)
-        .member("full_name", form->full_name)
-        .member("created_at", made->created_at)
-        .end_object();
-    out.key("tenant")
-        .begin_object()
-        .member("id", made->tenant)
-        .member("slug", form->tenant_slug)
-        .member("name", form->tenant_name)
-        .member("status", "provisioning")
-        .end_object();
-    out.end_object();
-    co_return http::response::json(202, std::move(text)).set("Location", url);
+    co_return to_answer(*form, *made).at(made->created_at);
 }
 
 answer read_registration(anonymous_context& c) {

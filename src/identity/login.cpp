@@ -3,6 +3,7 @@
 #include "insula/audit/audit.hpp"
 #include "insula/core/json_writer.hpp"
 #include "insula/core/random.hpp"
+#include "insula/identity/run_change.hpp"
 #include "insula/tenancy/tenant.hpp"
 
 #include <algorithm>
@@ -230,21 +231,22 @@ runtime::awaitable<result<issued_tokens>> open_session(context& with, token_serv
     }
     issued.access_token = std::move(*access);
 
+    const auto audited = audit_id::make();
     pg::unit work;
     work.add(add_session, claims.session, claims.subject, claims.tenant,
              secret_keys::stored_form(issued.refresh_token.view()), refresh_lifetime,
              session_lifetime, from.ip, from.user_agent, who.password_hash,
              token::name(claims.role),
-             tenant != nullptr ? tenancy::name(tenant->status) : std::string_view(),
-             audit_id::make(), from.request_id);
+             tenant != nullptr ? tenancy::name(tenant->status) : std::string_view(), audited,
+             from.request_id);
     if (!stronger.empty()) {
         work.add(new_hash, who.id, stronger, who.password_hash);
     }
-    auto answer = co_await with.control.run(std::move(work), from.until);
-    if (!answer) {
-        co_return pg::to_error(answer.error());
+    auto done = co_await run_change(with.control, std::move(work), audited, from.until);
+    if (!done) {
+        co_return pg::to_error(done.error());
     }
-    if (answer->front().empty()) {
+    if (done->answers.front().empty()) {
         co_return wrong();
     }
     if (tenant != nullptr) {

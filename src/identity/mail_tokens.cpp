@@ -3,6 +3,7 @@
 #include "insula/audit/audit.hpp"
 #include "insula/core/random.hpp"
 #include "insula/identity/jobs.hpp"
+#include "insula/identity/run_change.hpp"
 #include "insula/queue/enqueue.hpp"
 #include "insula/tenancy/tenant.hpp"
 
@@ -57,14 +58,15 @@ void add_verification_mail(pg::unit& unit, const secret_keys& keys, const mail_r
 }
 
 runtime::awaitable<result<>> verify_email(context& with, const opaque_token& token, caller from) {
+    const auto audited = audit_id::make();
     pg::unit work;
-    work.add(use_verification, secret_keys::stored_form(token.view()), audit_id::make(), from.ip,
+    work.add(use_verification, secret_keys::stored_form(token.view()), audited, from.ip,
              from.request_id);
-    auto answer = co_await with.control.run(std::move(work), from.until);
-    if (!answer) {
-        co_return pg::to_error(answer.error());
+    auto done = co_await run_change(with.control, std::move(work), audited, from.until);
+    if (!done) {
+        co_return pg::to_error(done.error());
     }
-    if (answer->front().empty()) {
+    if (done->answers.front().empty()) {
         co_return error(
             errc::invalid_token_value,
             "The token is unknown, expired or replaced by a newer one. Ask for a new mail with "

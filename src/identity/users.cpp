@@ -1,6 +1,7 @@
 #include "insula/identity/users.hpp"
 
 #include "insula/core/json_writer.hpp"
+#include "insula/identity/run_change.hpp"
 
 namespace insula::identity {
 namespace {
@@ -56,19 +57,25 @@ runtime::awaitable<result<user>> rename_user(context& with, const token::claims&
                                              caller from) {
     std::string changes;
     json_writer(changes).begin_object().member("full_name", full_name).end_object();
+    const auto audited = audit_id::make();
     pg::unit work;
     add_assert_session(work, who);
-    work.add(rename_one, who.subject, full_name, if_versions, audit_id::make(), who.tenant,
-             who.actor, changes, from.ip, from.request_id);
-    work.add(read_one, who.subject);
-    auto answer = co_await with.control.run(std::move(work), from.until);
-    if (!answer) {
-        co_return tenancy::to_error(answer.error());
+    work.add(rename_one, who.subject, full_name, if_versions, audited, who.tenant, who.actor,
+             changes, from.ip, from.request_id);
+    pg::unit read_again;
+    read_again.add(read_one, who.subject);
+    work.append(read_again);
+    auto done = co_await run_change(with.control, std::move(work), audited, from.until,
+                                    std::move(read_again));
+    if (!done) {
+        co_return tenancy::to_error(done.error());
     }
-    if (!(*answer)[1].empty()) {
-        co_return to_user((*answer)[1].front());
+    // Both end with the account as it is: the change's own row, or what was read behind it.
+    const auto& changed = done->answers[1];
+    if (!changed.empty()) {
+        co_return to_user(changed.front());
     }
-    if ((*answer)[2].empty()) {
+    if (done->answers.back().empty()) {
         co_return error(errc::not_found, "The account no longer exists.");
     }
     co_return error(errc::precondition_failed, "The account has changed since; read it again.");

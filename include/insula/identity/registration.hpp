@@ -1,6 +1,7 @@
 #pragma once
 #include "insula/core/values.hpp"
 #include "insula/identity/context.hpp"
+#include "insula/identity/idempotency.hpp"
 #include "insula/queue/status.hpp"
 #include "insula/tenancy/tenant.hpp"
 
@@ -32,10 +33,12 @@ struct registered {
     timestamp created_at;
 };
 
-/// One transaction: account, tenant, membership intent, provisioning and mail tasks, audit (G40).
-/// Errors: validation_failed (weak password), slug_taken, email_taken, overloaded.
+/// One transaction: account, tenant, membership intent, provisioning and mail tasks, audit (G40);
+/// and, with a key, the answer that is given to a repeat. Errors: those of `once`,
+/// validation_failed (weak password), slug_taken, email_taken, overloaded.
 runtime::awaitable<result<registered>> register_tenant(context& with, const registration_form& form,
-                                                       caller from);
+                                                       caller from,
+                                                       once_only<registered> once = {});
 
 struct registration_status {
     tenant_id tenant;
