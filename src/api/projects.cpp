@@ -1,6 +1,7 @@
 #include "cursor.hpp"
 #include "etag.hpp"
 #include "handlers.hpp"
+#include "idempotency.hpp"
 #include "schemas.hpp"
 
 #include "insula/audit/audit.hpp"
@@ -57,13 +58,16 @@ constexpr pg::statement remove{
     " where id = $7 and ($8::integer[] is null or version = any ($8)) returning id)"
     " select id, " PROJECT_AUDIT("project.delete") " from changed"};
 
-/// Adds a statement whose first six parameters are its audit row's.
+/// Adds a statement whose first six parameters are its audit row's; the row's id, by which the
+/// change is found again when the answer to its COMMIT is lost.
 template <class... Params>
-void add_audited(tenancy::tenant_unit& work, const tenancy::tenant_scope& scope,
-                 const pg::statement& what, const std::optional<std::string>& changes,
-                 const Params&... params) {
-    work.add(what, audit_id::make(), scope.user(), scope.operator_user(), scope.client(),
-             scope.request_id(), changes, params...);
+audit_id add_audited(tenancy::tenant_unit& work, const tenancy::tenant_scope& scope,
+                     const pg::statement& what, const std::optional<std::string>& changes,
+                     const Params&... params) {
+    const auto audited = audit_id::make();
+    work.add(what, audited, scope.user(), scope.operator_user(), scope.client(), scope.request_id(),
+             changes, params...);
+    return audited;
 }
 
 void write_project(json_writer& out, const pg::row& row) {
@@ -82,6 +86,19 @@ http::response answer_project(unsigned status, const pg::row& row) {
     write_project(out, row);
     return http::response::json(status, std::move(text))
         .set("ETag", etag(row.get<std::int32_t>(3)));
+}
+
+creation_answer answer_created(project_id id, const project_form& form) {
+    creation_answer first{
+        .status = 201, .location = "/api/v1/projects/" + id.str(), .etag = etag(1), .body = {}};
+    json_writer out(first.body);
+    out.begin_object()
+        .member("id", id)
+        .member("name", form.name)
+        .member("description", form.description.as_optional());
+    out.key("created_at").raw(created_at_mark).key("updated_at").raw(created_at_mark);
+    out.end_object();
+    return first;
 }
 
 error not_found() {
@@ -172,17 +189,30 @@ answer create_project(member_context& c) {
     if (!form) {
         co_return form.error();
     }
-    auto work = c.scope.write();
-    add_audited(work, c.scope, create, describe_change(form->name, form->description),
-                project_id::make(), form->name, form->description.as_optional());
-    const auto answered = co_await c.scope.run(std::move(work));
-    if (!answered) {
-        co_return explain(answered.error());
+    auto key = idempotency_of(c, "createProject");
+    if (!key) {
+        co_return key.error();
     }
-    const auto row = answered->front().only();
-    auto made = answer_project(201, row);
-    made.set("Location", "/api/v1/projects/" + row.get<project_id>(0).str());
-    co_return made;
+    const auto id = project_id::make();
+    const auto first = answer_created(id, *form);
+    auto work = c.scope.write();
+    if (*key) {
+        (*key)->add_to(work, first.stored());
+    }
+    const auto audited =
+        add_audited(work, c.scope, create, describe_change(form->name, form->description), id,
+                    form->name, form->description.as_optional());
+    const auto done = co_await c.scope.run(std::move(work), c.scope.witness(audited));
+    if (!done) {
+        const auto kept = *key ? (*key)->explain(done.error()) : std::nullopt;
+        if (*key && (*key)->answered()) {
+            co_return co_await give_again(c, **key);
+        }
+        co_return kept ? *kept : explain(done.error());
+    }
+    // Both are the time of the transaction.
+    const auto row = done->answers.back().only();
+    co_return first.at(row.get<timestamp>(done->looked_up ? 0 : 4));
 }
 
 answer read_project(member_context& c) {
@@ -224,18 +254,28 @@ answer change_project(member_context& c) {
         co_return not_found();
     }
     auto work = c.scope.write();
-    add_audited(work, c.scope, update, describe_change(patch->name, patch->description), *id,
-                patch->name, !patch->description.absent(), patch->description.as_optional(),
-                versions_of(*condition));
+    const auto audited = add_audited(
+        work, c.scope, update, describe_change(patch->name, patch->description), *id, patch->name,
+        !patch->description.absent(), patch->description.as_optional(), versions_of(*condition));
     work.add(exists, *id);
-    const auto answered = co_await c.scope.run(std::move(work));
-    if (!answered) {
-        co_return explain(answered.error());
+    auto witness = c.scope.witness(audited);
+    witness.add(read_one, *id);
+    const auto done = co_await c.scope.run(std::move(work), std::move(witness));
+    if (!done) {
+        co_return explain(done.error());
     }
-    if ((*answered)[0].empty()) {
-        co_return why_unchanged((*answered)[1]);
+    if (done->looked_up) {
+        // It was changed; what is shown is the project as it is now, with its version of now.
+        const auto& now = done->answers[1];
+        if (now.empty()) {
+            co_return not_found();  // and deleted since, by somebody else
+        }
+        co_return answer_project(200, now.front());
     }
-    co_return answer_project(200, (*answered)[0].front());
+    if (done->answers[0].empty()) {
+        co_return why_unchanged(done->answers[1]);
+    }
+    co_return answer_project(200, done->answers[0].front());
 }
 
 answer delete_project(member_context& c) {
@@ -248,14 +288,15 @@ answer delete_project(member_context& c) {
         co_return not_found();
     }
     auto work = c.scope.write();
-    add_audited(work, c.scope, remove, std::nullopt, *id, versions_of(*condition));
+    const auto audited =
+        add_audited(work, c.scope, remove, std::nullopt, *id, versions_of(*condition));
     work.add(exists, *id);
-    const auto answered = co_await c.scope.run(std::move(work));
-    if (!answered) {
-        co_return explain(answered.error());
+    const auto done = co_await c.scope.run(std::move(work), c.scope.witness(audited));
+    if (!done) {
+        co_return explain(done.error());
     }
-    if ((*answered)[0].empty()) {
-        co_return why_unchanged((*answered)[1]);
+    if (!done->looked_up && done->answers[0].empty()) {
+        co_return why_unchanged(done->answers[1]);
     }
     co_return http::response::no_content();
 }
