@@ -6,7 +6,7 @@
 #include "query_parameters.hpp"
 #include "schemas.hpp"
 
-#include "insula/identity/tenant_life.hpp"
+#include "insula/api/tenant_record.hpp"
 
 namespace insula::api {
 namespace {
@@ -17,34 +17,10 @@ struct operator_confirmation {
 };
 BOOST_DESCRIBE_STRUCT(operator_confirmation, (), (confirm, immediately))
 
-void write_record(json_writer& out, const identity::tenant_record& tenant) {
-    out.begin_object()
-        .member("id", tenant.id)
-        .member("slug", tenant.slug)
-        .member("name", tenant.name)
-        .member("status", tenancy::name(tenant.status))
-        .member("cell", tenant.cell)
-        .member("schema_version", tenant.schema_version);
-    out.key("error");
-    if (tenant.failure_code.empty()) {
-        out.null();
-    } else {
-        out.begin_object()
-            .member("code", tenant.failure_code)
-            .member("detail", tenant.failure_detail)
-            .end_object();
-    }
-    out.member("purge_at", tenant.purge_at)
-        .member("deletion_task_id", tenant.deletion_run)
-        .member("created_at", tenant.created_at)
-        .member("updated_at", tenant.updated_at)
-        .end_object();
-}
-
 http::response answer_record(unsigned status, const identity::tenant_record& tenant) {
     std::string text;
     json_writer out(text);
-    write_record(out, tenant);
+    write_tenant_record(out, tenant);
     return http::response::json(status, std::move(text));
 }
 
@@ -78,6 +54,30 @@ answer change_status(operator_context& c, change what, unsigned status) {
 }
 
 }  // namespace
+
+void write_tenant_record(json_writer& out, const identity::tenant_record& tenant) {
+    out.begin_object()
+        .member("id", tenant.id)
+        .member("slug", tenant.slug)
+        .member("name", tenant.name)
+        .member("status", tenancy::name(tenant.status))
+        .member("cell", tenant.cell)
+        .member("schema_version", tenant.schema_version);
+    out.key("error");
+    if (tenant.failure_code.empty()) {
+        out.null();
+    } else {
+        out.begin_object()
+            .member("code", tenant.failure_code)
+            .member("detail", tenant.failure_detail)
+            .end_object();
+    }
+    out.member("purge_at", tenant.purge_at)
+        .member("deletion_task_id", tenant.deletion_run)
+        .member("created_at", tenant.created_at)
+        .member("updated_at", tenant.updated_at)
+        .end_object();
+}
 
 answer list_all_tenants(operator_context& c) {
     if (auto known = only_parameters(c.request, {"status", "q", "limit", "cursor"}); !known) {
@@ -117,9 +117,10 @@ answer list_all_tenants(operator_context& c) {
     if (!found) {
         co_return found.error();
     }
-    co_return answer_page(*found, *limit, write_record, [&](const identity::tenant_record& last) {
-        return cursors.write({last.created_at, last.id.value()});
-    });
+    co_return answer_page(*found, *limit, write_tenant_record,
+                          [&](const identity::tenant_record& last) {
+                              return cursors.write({last.created_at, last.id.value()});
+                          });
 }
 
 answer read_any_tenant(operator_context& c) {

@@ -1,0 +1,159 @@
+#include "tenant_office.hpp"
+
+#include "insula/api/tenant_record.hpp"
+#include "insula/queue/operate.hpp"
+#include "insula/runtime/timer.hpp"
+
+#include <fmt/format.h>
+
+namespace insula::app::commands {
+namespace {
+
+using tenancy::tenant_status;
+
+constexpr std::chrono::milliseconds look_again{200};
+
+bool on_its_way(tenant_status status) {
+    return status == tenant_status::provisioning || status == tenant_status::pending_deletion ||
+           status == tenant_status::deleting;
+}
+
+/// What is new since the last look, as lines.
+class teller {
+public:
+    void look(const queue::run_status& run) {
+        if (run.id != run_) {
+            run_ = run.id;
+            steps_.clear();
+            failures_ = 0;
+        }
+        for (; failures_ < run.failures.size(); ++failures_) {
+            const auto& f = run.failures[failures_];
+            tell(fmt::format("  {}: attempt {} failed ({}){}", f.step, f.attempt, f.code,
+                             f.detail.empty() ? "" : ": " + f.detail));
+        }
+        steps_.resize(std::max(steps_.size(), run.steps.size()), queue::step_state::pending);
+        for (std::size_t i = 0; i < run.steps.size(); ++i) {
+            if (steps_[i] != run.steps[i].state) {
+                steps_[i] = run.steps[i].state;
+                tell(fmt::format("  {}: {}", run.steps[i].name, queue::name(steps_[i])));
+            }
+        }
+    }
+
+private:
+    run_id run_;
+    std::vector<queue::step_state> steps_;
+    std::size_t failures_ = 0;
+};
+
+}  // namespace
+
+runtime::awaitable<result<>> tenant_desk::open() {
+    auto lease = co_await app_.open();
+    if (!lease) {
+        co_return error(errc::internal, {}, explain(lease.error()));
+    }
+    co_return result<>();
+}
+
+runtime::awaitable<result<identity::tenant_record>> tenant_desk::find(std::string_view named) {
+    auto id = tenant_id::parse(named);
+    if (id) {
+        auto shown = co_await identity::show_tenant(office_, by(), *id, soon());
+        if (shown || shown.error() != errc::not_found) {
+            co_return shown;
+        }
+    }
+    // A slug may look like an id.
+    const auto found = co_await identity::find_tenant(office_, by(), named, soon());
+    if (!found) {
+        co_return found.error();
+    }
+    co_return co_await identity::show_tenant(office_, by(), *found, soon());
+}
+
+runtime::awaitable<std::optional<queue::run_status>> tenant_desk::newest_run(tenant_id tenant) {
+    queue::run_filter which;
+    which.tenant = tenant;
+    which.limit = 1;
+    const auto runs = co_await queue::list_runs(office_.control, which, soon());
+    if (!runs || runs->empty()) {
+        co_return std::nullopt;
+    }
+    const queue::registry none;  // steps that were tried are named by the run itself
+    const auto run = co_await queue::read_status(office_.control, none, runs->front().id, soon());
+    co_return run ? *run : std::nullopt;
+}
+
+runtime::awaitable<result<identity::tenant_record>> tenant_desk::watch(
+    identity::tenant_record tenant) {
+    const auto until = runtime::deadline::after(watch_limit);
+    teller lines;
+    for (auto last = tenant.status;; last = tenant.status) {
+        if (const auto run = co_await newest_run(tenant.id)) {
+            lines.look(*run);
+        }
+        auto now = co_await identity::show_tenant(office_, by(), tenant.id, soon());
+        if (!now) {
+            co_return now;
+        }
+        tenant = std::move(*now);
+        if (tenant.status != last) {
+            tell(fmt::format("{} is {}", tenant.slug, tenancy::name(tenant.status)));
+        }
+        if (!on_its_way(tenant.status) || until.expired()) {
+            co_return tenant;
+        }
+        co_await runtime::sleep_until(runtime::deadline::after(look_again));
+    }
+}
+
+void print_tenant(const identity::tenant_record& tenant) {
+    const auto line = [](std::string_view name, const std::string& value) {
+        say(fmt::format("{:<15}{}", name, value));
+    };
+    line("slug", tenant.slug);
+    line("name", tenant.name);
+    line("id", tenant.id.str());
+    line("status", std::string(tenancy::name(tenant.status)));
+    if (!tenant.failure_code.empty()) {
+        line("failed of", tenant.failure_code + ": " + tenant.failure_detail);
+    }
+    if (tenant.purge_at) {
+        line("purged at", rfc3339(*tenant.purge_at));
+    }
+    line("cell", std::to_string(tenant.cell));
+    line("schema at", std::to_string(tenant.schema_version));
+    line("made", rfc3339(tenant.created_at));
+    line("changed", rfc3339(tenant.updated_at));
+}
+
+void print_run(const queue::run_status& run) {
+    say(fmt::format("{:<15}{} {}: {}{}", "newest task", run.id.str(), run.kind,
+                    queue::name(run.state), run.undoing ? ", undoing" : ""));
+    if (!run.held_because.empty()) {
+        say(fmt::format("{:<15}{}", "  held because", run.held_because));
+    }
+    for (const auto& step : run.steps) {
+        say(fmt::format("  {}: {}, {} attempts", step.name, queue::name(step.state),
+                        step.attempts));
+    }
+    for (const auto& f : run.failures) {
+        say(fmt::format("  {} {}{}, attempt {}: {}{}{}", rfc3339(f.at), f.undoing ? "undo of " : "",
+                        f.step, f.attempt, f.code, f.detail.empty() ? "" : ": " + f.detail,
+                        f.internal.empty() ? "" : " [" + f.internal + "]"));
+    }
+    if (run.due) {
+        say(fmt::format("  goes on at {}", rfc3339(*run.due)));
+    }
+}
+
+void print_json(const identity::tenant_record& tenant) {
+    std::string text;
+    json_writer out(text);
+    api::write_tenant_record(out, tenant);
+    say(text);
+}
+
+}  // namespace insula::app::commands
