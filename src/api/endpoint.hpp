@@ -56,6 +56,7 @@ struct operation {
     std::span<const parameter> query{};
     bool etag = false;      ///< answers an ETag
     bool if_match = false;  ///< honours If-Match
+    bool creates = false;   ///< honours Idempotency-Key; its handler asks idempotency_of()
 };
 
 struct endpoint {

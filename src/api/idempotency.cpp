@@ -14,7 +14,6 @@ bool is_key(std::string_view text) {
 }
 
 result<std::optional<identity::idempotency>> key_of(const anonymous_context& c,
-                                                    std::string_view route,
                                                     std::string_view caller) {
     constexpr std::string_view name = "Idempotency-Key";
     const auto key = c.request.header(name);
@@ -25,8 +24,8 @@ result<std::optional<identity::idempotency>> key_of(const anonymous_context& c,
         return error::validation("header/Idempotency-Key", "invalid_idempotency_key",
                                  "send it once, with 1 to 128 printable ASCII characters");
     }
-    return std::optional<identity::idempotency>(std::in_place, c.app.identity.keys, route, caller,
-                                                *key, c.request.body);
+    return std::optional<identity::idempotency>(std::in_place, c.app.identity.keys, c.request.path,
+                                                caller, *key, c.request.body);
 }
 
 result<http::response> rebuilt(const result<identity::stored_answer>& found) {
@@ -91,16 +90,13 @@ http::response creation_answer::at(timestamp created_at) const {
     return made;
 }
 
-result<std::optional<identity::idempotency>> idempotency_of(const anonymous_context& c,
-                                                            std::string_view route) {
-    return key_of(c, route, {});
+result<std::optional<identity::idempotency>> idempotency_of(const anonymous_context& c) {
+    return key_of(c, {});
 }
 
-result<std::optional<identity::idempotency>> idempotency_of(const user_context& c,
-                                                            std::string_view route) {
-    return key_of(c, route,
-                  c.who.subject.str() + " " + (c.who.tenant ? c.who.tenant->str() : "-") + " " +
-                      (c.who.actor ? c.who.actor->str() : "-"));
+result<std::optional<identity::idempotency>> idempotency_of(const user_context& c) {
+    return key_of(c, c.who.subject.str() + " " + (c.who.tenant ? c.who.tenant->str() : "-") + " " +
+                         (c.who.actor ? c.who.actor->str() : "-"));
 }
 
 answer give_again(anonymous_context& c, const identity::idempotency& key) {

@@ -28,12 +28,10 @@ struct creation_answer {
 /// bare control characters.
 inline constexpr std::string_view created_at_mark = "\"\x01\"";
 
-/// nullopt: the client sent no key. 422 for one that is none. `route` is the row's id. The key is
-/// good for this route and this caller only: user, tenant and operator behind it, or anybody.
-result<std::optional<identity::idempotency>> idempotency_of(const anonymous_context& c,
-                                                            std::string_view route);
-result<std::optional<identity::idempotency>> idempotency_of(const user_context& c,
-                                                            std::string_view route);
+/// nullopt: the client sent no key. 422 for one that is none. The key is good for this path and
+/// this caller only: user, tenant and operator behind it, or anybody.
+result<std::optional<identity::idempotency>> idempotency_of(const anonymous_context& c);
+result<std::optional<identity::idempotency>> idempotency_of(const user_context& c);
 
 /// What was answered the first time.
 answer give_again(anonymous_context& c, const identity::idempotency& key);

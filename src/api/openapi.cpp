@@ -38,6 +38,9 @@ std::vector<errc> all_errors(const http::route_row<endpoint>& row) {
         codes.insert(codes.end(), {errc::malformed_json, errc::validation_failed,
                                    errc::payload_too_large, errc::unsupported_media_type});
     }
+    if (row.endpoint.about.creates) {
+        codes.insert(codes.end(), {errc::idempotency_in_progress, errc::idempotency_key_reused});
+    }
     if (!row.endpoint.about.query.empty()) {
         codes.push_back(errc::validation_failed);
     }
@@ -96,6 +99,14 @@ array parameters(const http::route_row<endpoint>& row) {
                              {"required", false},
                              {"description", boost::json::string(query.description)},
                              {"schema", query.schema()}});
+    }
+    if (row.endpoint.about.creates) {
+        all.push_back(object{
+            {"name", "Idempotency-Key"},
+            {"in", "header"},
+            {"required", false},
+            {"description", "a repeat with the same body within 24 hours gets the first answer"},
+            {"schema", object{{"type", "string"}, {"minLength", 1}, {"maxLength", 128}}}});
     }
     if (row.endpoint.about.if_match) {
         all.push_back(object{{"name", "If-Match"},

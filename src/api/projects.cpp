@@ -189,7 +189,7 @@ answer create_project(member_context& c) {
     if (!form) {
         co_return form.error();
     }
-    auto key = idempotency_of(c, "createProject");
+    auto key = idempotency_of(c);
     if (!key) {
         co_return key.error();
     }

@@ -96,7 +96,7 @@ answer register_tenant(anonymous_context& c) {
     if (!form) {
         co_return form.error();
     }
-    auto key = idempotency_of(c, "register");
+    auto key = idempotency_of(c);
     if (!key) {
         co_return key.error();
     }
