@@ -1,5 +1,5 @@
 // The network between us and PostgreSQL, at its worst.
-#include "gate.hpp"
+#include "support/gate.hpp"
 
 #include "pg_fixture.hpp"
 
@@ -10,6 +10,8 @@
 
 namespace insula::pg::test_support {
 namespace {
+
+using insula::test::gate;
 
 constexpr statement ping{"test.ping", "select pg_backend_pid()"};
 constexpr statement bump{"test.bump", "update gate set n = n + 1 where id = $1"};

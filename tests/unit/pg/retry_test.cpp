@@ -29,6 +29,23 @@ TEST(pg_retry, G45_a_lock_is_waited_for_elsewhere_if_that_is_allowed) {
     EXPECT_EQ(decide(locked, {.may_go_exclusive = true}), verdict::deliver);
 }
 
+TEST(pg_retry, G42_what_lost_to_another_transaction_is_run_again_where_it_may_wait) {
+    for (const auto& lost :
+         {failed(sqlstate::serialization_failure), failed(sqlstate::deadlock_detected),
+          failed(sqlstate::internal_error, true)}) {
+        EXPECT_EQ(decide(lost, {.shared = true, .may_go_exclusive = true}),
+                  verdict::repeat_exclusive);
+        EXPECT_EQ(decide(lost, {.shared = true}), verdict::deliver);
+        EXPECT_EQ(decide(lost, {.transaction_open = true}), verdict::deliver)
+            << "a part of a transaction is not the whole of it";
+        EXPECT_TRUE(lost_to_others(lost));
+    }
+    auto unknown = failed(sqlstate::serialization_failure);
+    unknown.maybe_committed = true;
+    EXPECT_FALSE(lost_to_others(unknown));
+    EXPECT_FALSE(lost_to_others(failed(sqlstate::unique_violation)));
+}
+
 TEST(pg_retry, nothing_whose_outcome_is_unknown_is_repeated) {
     auto error = failed(sqlstate::unknown_prepared);
     error.maybe_committed = true;

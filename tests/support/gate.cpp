@@ -1,4 +1,4 @@
-#include "gate.hpp"
+#include "support/gate.hpp"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -8,7 +8,7 @@
 #include <array>
 #include <cstring>
 
-namespace insula::pg::test_support {
+namespace insula::test {
 namespace {
 
 sockaddr_un address_of(const std::string& path) {
@@ -47,7 +47,7 @@ bool write_all(int fd, std::string_view data, std::size_t at_once) {
 
 }  // namespace
 
-gate::gate(insula::test::cluster& behind)
+gate::gate(cluster& behind)
     : target_(behind.socket_folder() + "/.s.PGSQL." + std::to_string(behind.port())) {
     listening_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const sockaddr_un address = address_of(folder_.path() + "/.s.PGSQL.5432");
@@ -82,7 +82,11 @@ void gate::accept_loop() {
         pollfd ready{listening_, POLLIN, 0};
         if (::poll(&ready, 1, 10) == 1) {
             const int client = ::accept(listening_, nullptr, nullptr);
-            threads_.emplace_back([this, client] { carry(client); });
+            ++carried_;
+            threads_.emplace_back([this, client] {
+                carry(client);
+                --carried_;
+            });
         }
     }
 }
@@ -164,4 +168,4 @@ bool gate::from_server(int server, int client, bool& first) {
     return write_all(client, data, mode_ == mode::one_byte ? 1 : data.size());
 }
 
-}  // namespace insula::pg::test_support
+}  // namespace insula::test

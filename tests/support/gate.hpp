@@ -1,4 +1,5 @@
-// A gate between a pool and PostgreSQL: passes, slices, holds, cuts, or pretends to be a pooler.
+// A gate between the product and PostgreSQL: passes, slices, holds, cuts, or pretends to be a
+// pooler.
 #pragma once
 
 #include "support/postgres.hpp"
@@ -9,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-namespace insula::pg::test_support {
+namespace insula::test {
 
 class gate {
 public:
@@ -23,7 +24,7 @@ public:
         cut_after_sync,   ///< it does, and its answer is swallowed
     };
 
-    explicit gate(insula::test::cluster& behind);
+    explicit gate(cluster& behind);
     ~gate();
     gate(const gate&) = delete;
     gate& operator=(const gate&) = delete;
@@ -33,6 +34,10 @@ public:
     /// passes.
     void set_needle(std::string text);
     bool sprung() const { return sprung_; }
+    /// How many connections it carries at the moment.
+    int carried() const { return carried_; }
+    /// Where it listens, on port 5432.
+    const std::string& folder() const { return folder_.path(); }
     /// The conninfo with this gate in place of the server.
     std::string conninfo(const std::string& database, const std::string& role) const;
 
@@ -44,16 +49,17 @@ private:
     bool from_server(int server, int client, bool& first);
     bool contains_needle(const std::string& data);
 
-    insula::test::temporary_folder folder_;
+    temporary_folder folder_;
     std::string target_;
     int listening_ = -1;
     std::atomic<mode> mode_{mode::pass};
     std::atomic<bool> stop_{false};
     std::atomic<bool> sprung_{false};
+    std::atomic<int> carried_{0};
     std::mutex mutex_;
     std::string needle_;                // under mutex_
     std::vector<std::thread> threads_;  // of accept_loop() only, until it has ended
     std::thread acceptor_;
 };
 
-}  // namespace insula::pg::test_support
+}  // namespace insula::test
