@@ -3,6 +3,7 @@
 #include "insula/identity/tenant_life.hpp"
 
 #include "handlers.hpp"
+#include "idempotency.hpp"
 #include "schemas.hpp"
 
 namespace insula::api {
@@ -16,6 +17,24 @@ BOOST_DESCRIBE_STRUCT(confirmation, (), (confirm))
 /// As for a tenant of somebody else and for a slug that does not exist.
 error no_such_tenant() {
     return {errc::not_found, "There is no such tenant, or you are not a member of it."};
+}
+
+creation_answer to_answer(const identity::tenant_form& form, const identity::created_tenant& made) {
+    creation_answer first{
+        .status = 202, .location = registration_url(made.registration_id.view()), .body = {}};
+    json_writer out(first.body);
+    out.begin_object()
+        .member("registration_id", made.registration_id.view())
+        .member("status_url", first.location);
+    out.key("tenant")
+        .begin_object()
+        .member("id", made.tenant)
+        .member("slug", form.slug)
+        .member("name", form.name)
+        .member("status", tenancy::name(tenancy::tenant_status::provisioning))
+        .end_object();
+    out.end_object();
+    return first;
 }
 
 }  // namespace
@@ -33,25 +52,23 @@ answer create_tenant(user_context& c) {
     if (!form) {
         co_return form.error();
     }
-    const auto made = co_await identity::create_tenant(c.app.identity, c.who, *form, c.caller());
+    auto key = idempotency_of(c);
+    if (!key) {
+        co_return key.error();
+    }
+    identity::once_only<identity::created_tenant> once;
+    if (*key) {
+        once = {&**key, [&form](const auto& made) { return to_answer(*form, made).stored(); }};
+    }
+    const auto made =
+        co_await identity::create_tenant(c.app.identity, c.who, *form, c.caller(), std::move(once));
+    if (*key && (*key)->answered()) {
+        co_return co_await give_again(c, **key);
+    }
     if (!made) {
         co_return made.error();
     }
-    const auto url = registration_url(made->registration_id.view());
-    std::string text;
-    json_writer out(text);
-    out.begin_object()
-        .member("registration_id", made->registration_id.view())
-        .member("status_url", url);
-    out.key("tenant")
-        .begin_object()
-        .member("id", made->tenant)
-        .member("slug", form->slug)
-        .member("name", form->name)
-        .member("status", tenancy::name(tenancy::tenant_status::provisioning))
-        .end_object();
-    out.end_object();
-    co_return http::response::json(202, std::move(text)).set("Location", url);
+    co_return to_answer(*form, *made).at(made->created_at);
 }
 
 answer delete_tenant(owner_context& c) {

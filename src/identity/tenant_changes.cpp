@@ -19,8 +19,8 @@ named_by by_member(const token::claims& who) {
     return {.user = who.subject, .operator_user = who.actor};
 }
 
-void audit_change(pg::unit& work, std::string_view action, tenant_id tenant, named_by who,
-                  const caller& from, std::optional<std::string_view> changes) {
+audit_id audit_change(pg::unit& work, std::string_view action, tenant_id tenant, named_by who,
+                      const caller& from, std::optional<std::string_view> changes) {
     audit::entry entry;
     entry.action = action;
     entry.entity_type = "tenant";
@@ -37,6 +37,7 @@ void audit_change(pg::unit& work, std::string_view action, tenant_id tenant, nam
         entry.request_id = from.request_id;
     }
     audit::add(work, entry, tenant);
+    return entry.id;
 }
 
 void add_deletion(pg::unit& work, tenant_id tenant, std::chrono::seconds grace, bool immediately) {
@@ -54,6 +55,17 @@ void add_retry(pg::unit& work, const provision_input& input) {
     const auto run = run_id::make();
     work.add(retry, input.tenant, run);
     queue::add_enqueue(work, run, provision_request(input));
+}
+
+runtime::awaitable<pg::pg_result<pg::results>> run_and_read(pg::pool& control, pg::unit work,
+                                                            audit_id audited, pg::unit read,
+                                                            runtime::deadline until) {
+    work.append(read);
+    auto done = co_await run_change(control, std::move(work), audited, until, std::move(read));
+    if (!done) {
+        co_return done.error();
+    }
+    co_return std::move(done->answers);
 }
 
 error retry_refused(const pg::pg_error& failure) {

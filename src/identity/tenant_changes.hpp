@@ -4,6 +4,7 @@
 
 #include "insula/identity/context.hpp"
 #include "insula/identity/jobs.hpp"
+#include "insula/identity/run_change.hpp"
 #include "insula/pg/statement.hpp"
 
 #include <chrono>
@@ -19,9 +20,9 @@ struct named_by {
 };
 named_by by_member(const token::claims& who);
 
-/// One row about the tenant; `changes` is JSON.
-void audit_change(pg::unit& work, std::string_view action, tenant_id tenant, named_by who,
-                  const caller& from, std::optional<std::string_view> changes = {});
+/// One row about the tenant; `changes` is JSON. The row's id, for run_change().
+audit_id audit_change(pg::unit& work, std::string_view action, tenant_id tenant, named_by who,
+                      const caller& from, std::optional<std::string_view> changes = {});
 
 /// Two statements, of which the first answers purge_at.
 void add_deletion(pg::unit& work, tenant_id tenant, std::chrono::seconds grace, bool immediately);
@@ -31,5 +32,11 @@ void add_retry(pg::unit& work, const provision_input& input);
 error retry_refused(const pg::pg_error& failure);
 /// From a row (tenant, user, cell, new_account).
 provision_input provisioning_of(const pg::row& row);
+
+/// The unit with `read` behind it, looked up when its COMMIT's answer was lost (see run_change);
+/// the last result is that of `read` either way.
+runtime::awaitable<pg::pg_result<pg::results>> run_and_read(pg::pool& control, pg::unit work,
+                                                            audit_id audited, pg::unit read,
+                                                            runtime::deadline until);
 
 }  // namespace insula::identity

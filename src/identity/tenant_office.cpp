@@ -2,6 +2,7 @@
 
 #include "tenant_changes.hpp"
 
+#include "insula/identity/run_change.hpp"
 #include "insula/identity/tenant_life.hpp"
 
 namespace insula::identity {
@@ -67,21 +68,27 @@ named_by name_of(const actor& by) {
             .operator_user = by.who() ? std::optional(by.who()->subject) : std::nullopt};
 }
 
-/// The unit's last statement reads the tenant as the others have left it.
+/// The unit's last statement reads the tenant as the others have left it. `explain` says what a
+/// refusal means.
 runtime::awaitable<result<tenant_record>> change(tenant_office with, pg::unit work,
-                                                 tenant_id tenant, runtime::deadline until) {
-    work.add(read_record, tenant);
-    auto answer = co_await with.control.run(std::move(work), until);
-    if (!answer) {
-        co_return tenancy::to_error(answer.error());
+                                                 audit_id audited, tenant_id tenant,
+                                                 runtime::deadline until,
+                                                 error (*explain)(const pg::pg_error&)) {
+    pg::unit read_again;
+    read_again.add(read_record, tenant);
+    work.append(read_again);
+    auto done =
+        co_await run_change(with.control, std::move(work), audited, until, std::move(read_again));
+    if (!done) {
+        co_return explain(done.error());
     }
-    if (answer->back().empty()) {
+    if (done->answers.back().empty()) {
         co_return no_such_tenant();
     }
     if (with.tasks != nullptr) {
         with.tasks->wake();
     }
-    co_return to_record(answer->back().front());
+    co_return to_record(done->answers.back().front());
 }
 
 }  // namespace
@@ -149,16 +156,16 @@ runtime::awaitable<result<tenant_record>> suspend_tenant(tenant_office with, act
                                                          tenant_id tenant, caller from) {
     auto work = unit_of(by);
     work.add(change_status, tenant, std::string_view("ready"), std::string_view("suspended"));
-    audit_change(work, "tenant.suspend", tenant, name_of(by), from);
-    return change(with, std::move(work), tenant, from.until);
+    const auto audited = audit_change(work, "tenant.suspend", tenant, name_of(by), from);
+    return change(with, std::move(work), audited, tenant, from.until, tenancy::to_error);
 }
 
 runtime::awaitable<result<tenant_record>> resume_tenant(tenant_office with, actor by,
                                                         tenant_id tenant, caller from) {
     auto work = unit_of(by);
     work.add(change_status, tenant, std::string_view("suspended"), std::string_view("ready"));
-    audit_change(work, "tenant.resume", tenant, name_of(by), from);
-    return change(with, std::move(work), tenant, from.until);
+    const auto audited = audit_change(work, "tenant.resume", tenant, name_of(by), from);
+    return change(with, std::move(work), audited, tenant, from.until, tenancy::to_error);
 }
 
 runtime::awaitable<result<tenant_record>> retry_tenant(tenant_office with, actor by,
@@ -178,16 +185,9 @@ runtime::awaitable<result<tenant_record>> retry_tenant(tenant_office with, actor
     }
     auto work = unit_of(by);
     add_retry(work, provisioning_of(row));
-    audit_change(work, "tenant.update", tenant, name_of(by), from, R"({"status":"provisioning"})");
-    work.add(read_record, tenant);
-    auto done = co_await with.control.run(std::move(work), from.until);
-    if (!done) {
-        co_return retry_refused(done.error());
-    }
-    if (with.tasks != nullptr) {
-        with.tasks->wake();
-    }
-    co_return to_record(done->back().front());
+    const auto audited = audit_change(work, "tenant.update", tenant, name_of(by), from,
+                                      R"({"status":"provisioning"})");
+    co_return co_await change(with, std::move(work), audited, tenant, from.until, retry_refused);
 }
 
 runtime::awaitable<result<tenant_record>> delete_tenant(tenant_office with, actor by,
@@ -195,18 +195,19 @@ runtime::awaitable<result<tenant_record>> delete_tenant(tenant_office with, acto
                                                         caller from) {
     auto work = unit_of(by);
     add_deletion(work, tenant, with.deletion_grace, immediately);
-    audit_change(work, "tenant.delete", tenant, name_of(by), from,
-                 immediately ? R"({"status":"pending_deletion","immediately":true})"
-                             : R"({"status":"pending_deletion"})");
-    return change(with, std::move(work), tenant, from.until);
+    const auto audited =
+        audit_change(work, "tenant.delete", tenant, name_of(by), from,
+                     immediately ? R"({"status":"pending_deletion","immediately":true})"
+                                 : R"({"status":"pending_deletion"})");
+    return change(with, std::move(work), audited, tenant, from.until, tenancy::to_error);
 }
 
 runtime::awaitable<result<tenant_record>> restore_tenant(tenant_office with, actor by,
                                                          tenant_id tenant, caller from) {
     auto work = unit_of(by);
     add_restore(work, tenant);
-    audit_change(work, "tenant.restore", tenant, name_of(by), from);
-    return change(with, std::move(work), tenant, from.until);
+    const auto audited = audit_change(work, "tenant.restore", tenant, name_of(by), from);
+    return change(with, std::move(work), audited, tenant, from.until, tenancy::to_error);
 }
 
 }  // namespace insula::identity

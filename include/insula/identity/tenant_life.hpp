@@ -5,6 +5,7 @@
 
 #include "insula/core/values.hpp"
 #include "insula/identity/context.hpp"
+#include "insula/identity/idempotency.hpp"
 #include "insula/identity/registration.hpp"
 #include "insula/identity/users.hpp"
 #include "insula/tenancy/tenant.hpp"
@@ -35,16 +36,8 @@ struct created_tenant {
 /// A further tenant of somebody who has an account; the caller becomes its owner. Errors:
 /// slug_taken, those of add_assert_session, overloaded.
 runtime::awaitable<result<created_tenant>> create_tenant(context& with, const token::claims& who,
-                                                         const tenant_form& form, caller from);
-
-struct deletion {
-    timestamp purge_at;  ///< until then it can be restored
-};
-
-/// The token's own tenant; `who` has the role owner (asserted by the session's version). Errors:
-/// tenant_pending_deletion when it is already, conflict, those of add_assert_session.
-runtime::awaitable<result<deletion>> request_deletion(context& with, const token::claims& who,
-                                                      caller from);
+                                                         const tenant_form& form, caller from,
+                                                         once_only<created_tenant> once = {});
 
 /// The token's own tenant, back to what it was before. The one write that a session of a tenant
 /// pending deletion may do, and only as owner (forbidden otherwise). Errors: conflict when it is
