@@ -75,6 +75,28 @@ result<std::vector<http::rate_class>> rates_of(const config& values) {
 
 }  // namespace
 
+result<std::optional<mail::smtp_server>> smtp_server_of(const config& values,
+                                                        const mail::mailbox& sender) {
+    if (values.mail != "smtp") {
+        return std::optional<mail::smtp_server>();
+    }
+    if (values.smtp_url.empty()) {
+        return wrong(
+            "mail=smtp needs smtp_url (INSULA_SMTP_URL), such as "
+            "smtp://user:password@mail.example.org:587.");
+    }
+    auto server = mail::smtp_server::parse(values.smtp_url, values.smtp_tls, values.smtp_ca);
+    if (!server) {
+        return server.error();
+    }
+    if (!server->is_loopback() && sender.address.domain() == "localhost") {
+        return wrong(
+            "mail=smtp needs mail_from (INSULA_MAIL_FROM), an address that the server may "
+            "send for, such as Insula <no-reply@example.org>.");
+    }
+    return std::optional<mail::smtp_server>(std::move(*server));
+}
+
 result<checked_config> checked_config::make(config values) {
     if (values.database_url.empty()) {
         return wrong(
@@ -107,13 +129,17 @@ result<checked_config> checked_config::make(config values) {
         return wrong("mail_from " + sender.error().detail +
                      "; write it as Insula <no-reply@example.org>.");
     }
+    auto smtp = smtp_server_of(values, *sender);
+    if (!smtp) {
+        return smtp.error();
+    }
     auto rates = rates_of(values);
     if (!rates) {
         return rates.error();
     }
-    return checked_config{std::move(values), std::move(*key),   std::move(*url),
-                          std::move(*roles), std::move(*files), std::move(*proxies),
-                          std::move(*rates), std::move(*sender)};
+    return checked_config{std::move(values), std::move(*key),    std::move(*url),
+                          std::move(*roles), std::move(*files),  std::move(*proxies),
+                          std::move(*rates), std::move(*sender), std::move(*smtp)};
 }
 
 }  // namespace insula::app

@@ -172,6 +172,7 @@ std::string_view name(verdict v) {
 std::vector<finding> examine(const config& values) {
     std::vector<finding> found;
     examine_machine(values, found);
+    found.push_back(examine_mail(values));
     if (values.database_url.empty()) {
         add(found, "database", verdict::warn,
             "INSULA_DATABASE_URL is not set, so it was not examined");

@@ -19,4 +19,7 @@ struct finding {
 /// Without a database URL only the machine is examined.
 std::vector<finding> examine(const config& values);
 
+/// Whether mail could be delivered: the server answers as configured, or files can be written.
+finding examine_mail(const config& values);
+
 }  // namespace insula::app

@@ -56,6 +56,8 @@ std::string mail_folder(const instance_options& options) {
 queue::engine_options engine_options_for(const checked_config& settings) {
     queue::engine_options options;
     options.workers = settings.values.workers;
+    options.history_retention =
+        std::chrono::floor<std::chrono::hours>(settings.values.task_history);
     options.listen_conninfo = settings.url.conninfo(settings.roles.worker(), settings.key);
     return options;
 }
@@ -72,7 +74,7 @@ instance::state::state(instance_options given, checked_config checked_settings,
       db(*loops, settings.values, settings.url, settings.roles, settings.key, metrics, helpers),
       keys(settings.key),
       templates(settings.values.mail_templates),
-      mail(std::make_unique<mail::file_transport>(mail_folder(options), helpers)),
+      mail(make_mail_transport(settings, mail_folder(options), helpers, metrics)),
       workflow_services{keys, *mail, templates, settings.values.effective_public_url(),
                         settings.mail_from},
       registry(workflows::all(workflow_services)),
@@ -246,6 +248,8 @@ runtime::awaitable<void> instance::state::stop() {
     const auto for_tasks = runtime::deadline::after(grace * 9 / 10);
     const auto until = runtime::deadline::after(grace);
     draining.store(true);
+    // A server that does not answer must not use up what the tasks have.
+    mail->close(for_requests);
     for (auto& server : servers) {
         server.drain();
     }

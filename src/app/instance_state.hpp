@@ -7,7 +7,7 @@
 #include "insula/app/instance.hpp"
 #include "insula/http/rate_limit.hpp"
 #include "insula/http/server.hpp"
-#include "insula/mail/file_transport.hpp"
+#include "insula/mail/smtp_server.hpp"
 #include "insula/mail/templates.hpp"
 #include "insula/observe/metrics.hpp"
 #include "insula/queue/engine.hpp"
@@ -69,9 +69,20 @@ struct checked_config {
     http::trusted_proxies proxies;
     std::vector<http::rate_class> rates;
     mail::mailbox mail_from;
+    std::optional<mail::smtp_server> smtp;  ///< with mail=smtp
 
     static result<checked_config> make(config values);
 };
+
+/// Nothing when mail goes elsewhere. Error: a sentence.
+result<std::optional<mail::smtp_server>> smtp_server_of(const config& values,
+                                                        const mail::mailbox& sender);
+
+/// Where this configuration sends mail; takes the server out of it. Folder, pool and metrics are
+/// used for mail=file.
+std::unique_ptr<mail::transport> make_mail_transport(checked_config& settings, std::string folder,
+                                                     runtime::cpu_pool& pool,
+                                                     observe::metrics& metrics);
 
 struct instance::state {
     state(instance_options given, checked_config checked_settings,

@@ -117,10 +117,27 @@ std::string set_runtime(config& values, std::string_view text) {
 }
 
 std::string set_mail(config& values, std::string_view text) {
-    if (text != "file") {
-        return text == "smtp" ? "must be file: smtp is not in this version yet" : "must be file";
+    if (text != "file" && text != "smtp") {
+        return "must be file or smtp";
     }
     values.mail = std::string(text);
+    return {};
+}
+
+std::string set_smtp_tls(config& values, std::string_view text) {
+    if (text != "auto" && text != "required" && text != "off") {
+        return "must be auto, required or off";
+    }
+    values.smtp_tls = std::string(text);
+    return {};
+}
+
+std::string set_task_history(config& values, std::string_view text) {
+    const auto kept = parse_duration(text);
+    if (!kept || *kept < std::chrono::hours(1)) {
+        return "must be a duration of at least 1h, such as 12h or 30d";
+    }
+    values.task_history = *kept;
     return {};
 }
 
@@ -178,9 +195,19 @@ const std::vector<setting>& settings() {
          set_number<&c::database_connections, 8, 10'000>, get_number<&c::database_connections>},
         {"workers", "workflow runs at once in this process; 0 for none [4]", false,
          set_number<&c::workers, 0, 256>, get_number<&c::workers>},
-        {"mail", "file writes one .eml per message [file]", false, set_mail, get_text<&c::mail>},
+        {"mail", "file writes one .eml per message; smtp hands it to smtp_url [file]", false,
+         set_mail, get_text<&c::mail>},
         {"mail_dir", "where mail=file writes [DATA/mail]", false, set_text<&c::mail_dir>,
          get_text<&c::mail_dir>},
+        {"smtp_url",
+         "smtp://USER:PASSWORD@HOST:PORT or smtps://…, user and password percent-encoded", true,
+         set_text<&c::smtp_url>, get_text<&c::smtp_url>},
+        {"smtp_tls",
+         "STARTTLS with smtp://: auto (used when offered, required with a password, none on "
+         "loopback), required or off [auto]",
+         false, set_smtp_tls, get_text<&c::smtp_tls>},
+        {"smtp_ca", "PEM file of the authorities trusted for smtp_url [the system's]", false,
+         set_text<&c::smtp_ca>, get_text<&c::smtp_ca>},
         {"mail_from", "sender of mail [Insula <no-reply@localhost>]", false,
          set_text<&c::mail_from>, get_text<&c::mail_from>},
         {"mail_templates", "a directory whose files replace the built-in mail texts [none]", false,
@@ -202,6 +229,8 @@ const std::vector<setting>& settings() {
          set_text<&c::tenant_migrations>, get_text<&c::tenant_migrations>},
         {"shutdown_grace", "how long running requests and tasks may take after SIGTERM [30s]",
          false, set_time<&c::shutdown_grace>, get_time<&c::shutdown_grace>},
+        {"task_history", "how long finished tasks can be looked up [30d]", false, set_task_history,
+         get_time<&c::task_history>},
     };
     return all;
 }

@@ -1,7 +1,6 @@
 #include "insula/mail/file_transport.hpp"
 
 #include "insula/core/random.hpp"
-#include "insula/observe/log.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -106,17 +105,41 @@ result<> write_mail_file(const std::filesystem::path& folder, const message& mai
     return write_in(open_folder, mail.key.str() + ".eml", to_text(mail));
 }
 
-file_transport::file_transport(std::filesystem::path folder, runtime::cpu_pool& pool)
-    : folder_(std::move(folder)), pool_(pool) {}
+result<> check_mail_folder(const std::filesystem::path& folder) {
+    if (auto made = make_folder(folder); !made) {
+        return made;
+    }
+    const descriptor open_folder(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!open_folder) {
+        return failed("cannot open the folder " + folder.string());
+    }
+    const auto name = ".check." + std::to_string(random_u64()) + ".tmp";
+    const descriptor file(::openat(open_folder.get(), name.c_str(),
+                                   O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file) {
+        return failed("cannot make a file in " + folder.string());
+    }
+    ::unlinkat(open_folder.get(), name.c_str(), 0);
+    return {};
+}
 
-runtime::awaitable<result<>> file_transport::send(message mail) {
+file_transport::file_transport(std::filesystem::path folder, runtime::cpu_pool& pool,
+                               observe::metrics& counts)
+    : transport(counts), folder_(std::move(folder)), pool_(pool) {}
+
+runtime::awaitable<delivery> file_transport::deliver(message mail, runtime::deadline) {
     // By value: whatever becomes of the caller, the thread of the pool has what it needs.
-    auto written = co_await pool_.run(
+    const auto written = co_await pool_.run(
         [folder = folder_, mail = std::move(mail)] { return write_mail_file(folder, mail); });
     if (!written) {
-        co_return written.error();
+        co_return delivery::deferred(written.error().describe());
     }
-    co_return std::move(*written);
+    if (*written) {
+        co_return delivery{};
+    }
+    const auto& problem = written->error();
+    co_return problem == errc::overloaded ? delivery::deferred(std::string(problem.internal()))
+                                          : delivery::rejected(problem.describe());
 }
 
 }  // namespace insula::mail

@@ -20,18 +20,10 @@ bool is_key_character(char c) noexcept {
            c == '_' || c == '-';
 }
 
-// As typed before the @, so that the mail reaches the very box its owner named; the domain in
-// ASCII, which every server understands. email_address has no character that could end the angle
-// brackets.
-std::string address_text(const email_address& address) {
-    const std::string_view typed(address.str());
-    return "<" + std::string(typed.substr(0, typed.find('@'))) + "@" +
-           std::string(address.domain()) + ">";
-}
-
 // RFC 5322 display-name: words as they are, otherwise a quoted string, beyond ASCII encoded words.
 std::string mailbox_text(const mailbox& box) {
-    auto address = address_text(box.address);
+    // email_address has no character that could end the angle brackets.
+    auto address = "<" + bare_address(box.address) + ">";
     const auto name = one_line(box.name);
     if (name.empty()) {
         return address;
@@ -119,6 +111,11 @@ value_result<mailbox> mailbox::parse(std::string_view text) {
     box.name = name;
     box.address = std::move(*address);
     return box;
+}
+
+std::string bare_address(const email_address& address) {
+    const std::string_view typed(address.str());
+    return std::string(typed.substr(0, typed.find('@'))) + "@" + std::string(address.domain());
 }
 
 std::string message_id(const message& mail) {

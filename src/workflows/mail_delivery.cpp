@@ -17,8 +17,14 @@
 namespace insula::workflows {
 namespace {
 
+using queue::failure;
 using queue::outside_step;
 using queue::step_result;
+
+/// How long the link in a mail is good for: later than that it is not worth sending.
+std::chrono::hours lifetime_of(std::string_view) {
+    return identity::verify_email_lifetime;
+}
 
 /// When the run was made: the first 48 bits of a UUIDv7 are milliseconds (RFC 9562 section 5.7).
 timestamp time_of(run_id run) {
@@ -34,21 +40,41 @@ public:
     explicit mail_delivery(const services& with) : with_(&with) {}
 
     runtime::awaitable<step_result<>> send(outside_step& step, const input& in) const {
+        if (now() - time_of(step.run()) > lifetime_of(in.purpose)) {
+            co_return failure::final("mail_expired",
+                                     "The mail could not be delivered while its link was good.",
+                                     "tried for as long as that");
+        }
         const auto message = build(step.run(), in);
         if (!message) {
             co_return message.error();
         }
         INSULA_FAULT_POINT("mail.before_send");
-        const auto sent = co_await with_->mail.send(*message);
+        auto done = co_await with_->mail.send(*message, step.deadline());
         INSULA_FAULT_POINT("mail.after_send");
-        co_return sent ? step_result<>() : step_result<>(sent.error());
+        switch (done.what) {
+            case mail::delivery::outcome::deferred:
+                co_return failure::retryable("mail_deferred",
+                                             "The mail could not be delivered yet.",
+                                             std::move(done.reason));
+            case mail::delivery::outcome::rejected:
+                co_return failure::final("mail_rejected", "The mail server refused this mail.",
+                                         std::move(done.reason));
+            case mail::delivery::outcome::sent:
+                break;
+        }
+        co_return step_result<>();
     }
 
     static constexpr auto steps() {
         return queue::steps<mail_delivery>(
             {{.name = "send",
               .call = &mail_delivery::send,
-              .retry = {.attempts_max = 20, .base = std::chrono::seconds(1)}}});
+              // Until the link has expired: a mail server may be away for hours.
+              .retry = {.attempts_max = 0,
+                        .base = std::chrono::seconds(1),
+                        .cap = std::chrono::minutes(5)},
+              .timeout = std::chrono::seconds(60)}});
     }
 
 private:
@@ -67,7 +93,7 @@ private:
             in.purpose,
             {.link = with_->public_url + "/" + path + "?token=" + std::string(token->view()),
              .full_name = in.full_name,
-             .hours = std::to_string(identity::verify_email_lifetime.count())});
+             .hours = std::to_string(lifetime_of(in.purpose).count())});
         if (!text) {
             return text.error();
         }

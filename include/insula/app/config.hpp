@@ -29,6 +29,9 @@ struct config {
     unsigned workers = 4;
     std::string mail = "file";
     std::string mail_dir;  ///< empty: mail below the data directory
+    std::string smtp_url;  ///< smtp:// or smtps://, user and password inside
+    std::string smtp_tls = "auto";
+    std::string smtp_ca;  ///< PEM file trusted instead of the system's; empty: the system's
     std::string mail_from = "Insula <no-reply@localhost>";
     std::string mail_templates;  ///< a directory that replaces the built-in texts; empty: none
     bool require_verified_email = true;
@@ -43,6 +46,7 @@ struct config {
     observe::log_format log_format = observe::log_format::json;
     std::string tenant_migrations;
     std::chrono::seconds shutdown_grace{30};
+    std::chrono::seconds task_history{std::chrono::hours(30 * 24)};  ///< of finished runs
     http::limits http_limits;
 
     /// Without a slash at its end.

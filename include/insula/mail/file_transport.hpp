@@ -2,6 +2,7 @@
 // Mail as files: one .eml for each message, for development, tests and operators with a mailer of
 // their own.
 
+#include "insula/core/error.hpp"
 #include "insula/mail/transport.hpp"
 #include "insula/runtime/cpu_pool.hpp"
 
@@ -15,21 +16,24 @@ namespace insula::mail {
 /// when it is missing.
 class file_transport final : public transport {
 public:
-    /// `pool` does the writing and outlives this object.
-    file_transport(std::filesystem::path folder, runtime::cpu_pool& pool);
-
-    /// errc::overloaded for everything that goes wrong with files: a full disk empties, rights are
-    /// granted.
-    runtime::awaitable<result<>> send(message mail) override;
+    /// `pool` does the writing; pool and metrics outlive this object.
+    file_transport(std::filesystem::path folder, runtime::cpu_pool& pool, observe::metrics& counts);
 
     [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
 
 private:
+    /// Deferred whatever goes wrong with files: a full disk empties, rights are granted. A writing
+    /// that has begun is waited for.
+    runtime::awaitable<delivery> deliver(message mail, runtime::deadline until) override;
+
     std::filesystem::path folder_;
     runtime::cpu_pool& pool_;
 };
 
-/// What send() does, on the calling thread.
+/// What send() does, on the calling thread. errc::overloaded: trouble with files, may go away.
 [[nodiscard]] result<> write_mail_file(const std::filesystem::path& folder, const message& mail);
+
+/// Whether mail could be written there now; makes the folder when it is missing.
+[[nodiscard]] result<> check_mail_folder(const std::filesystem::path& folder);
 
 }  // namespace insula::mail

@@ -48,6 +48,10 @@ struct message {
     timestamp date;    ///< the same at each attempt, or the mail is not the same
 };
 
+/// As typed before the @, so that the mail reaches the very box its owner named; the domain in
+/// ASCII, which every server understands. For the envelope and the header alike.
+[[nodiscard]] std::string bare_address(const email_address& address);
+
 /// The Message-ID with its angle brackets: key @ the sender's domain.
 [[nodiscard]] std::string message_id(const message& mail);
 

@@ -50,9 +50,10 @@ TEST(config, unknown_keys_are_errors_that_name_the_nearest) {
 TEST(config, every_wrong_value_is_refused_with_what_would_be_right) {
     for (const auto* entry :
          {"INSULA_WORKERS=-1", "INSULA_WORKERS=many", "INSULA_WORKERS=", "INSULA_CELLS=0",
-          "INSULA_CELLS=257", "INSULA_RUNTIME=kqueue", "INSULA_MAIL=pigeon", "INSULA_MAIL=smtp",
-          "INSULA_RATE_LIMIT=perhaps", "INSULA_LOG=loud", "INSULA_SHUTDOWN_GRACE=30",
-          "INSULA_PUBLIC_URL=ftp://x", "INSULA_LISTEN=,", "INSULA_DATABASE_CONNECTIONS=7"}) {
+          "INSULA_CELLS=257", "INSULA_RUNTIME=kqueue", "INSULA_MAIL=pigeon",
+          "INSULA_SMTP_TLS=maybe", "INSULA_TASK_HISTORY=59m", "INSULA_RATE_LIMIT=perhaps",
+          "INSULA_LOG=loud", "INSULA_SHUTDOWN_GRACE=30", "INSULA_PUBLIC_URL=ftp://x",
+          "INSULA_LISTEN=,", "INSULA_DATABASE_CONNECTIONS=7"}) {
         const auto text = refused({.environment = {entry}});
         EXPECT_NE(text, "accepted") << entry;
         EXPECT_NE(text.find("must be"), std::string::npos) << text;
@@ -83,8 +84,10 @@ TEST(config, secrets_are_redacted_in_print) {
     config values;
     values.database_url = "postgresql://u:hunter2@h/db";
     values.key_encryption_key = "c2VjcmV0";
+    values.smtp_url = "smtp://mailer:hunter3@mail.example.org";
     const auto text = print_config(values);
     EXPECT_EQ(text.find("hunter2"), std::string::npos);
+    EXPECT_EQ(text.find("hunter3"), std::string::npos);
     EXPECT_EQ(text.find("c2VjcmV0"), std::string::npos);
     EXPECT_NE(text.find("key_encryption_key = \"(redacted)\""), std::string::npos);
 }

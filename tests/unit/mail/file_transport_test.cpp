@@ -1,5 +1,6 @@
 #include "insula/mail/file_transport.hpp"
 
+#include "insula/observe/metrics.hpp"
 #include "insula/runtime/loop.hpp"
 
 #include <boost/asio/co_spawn.hpp>
@@ -134,14 +135,22 @@ TEST(file_transport, an_empty_message_is_a_bug_that_no_retry_helps) {
     EXPECT_TRUE(refused.error() == errc::internal);
 }
 
+TEST(file_transport, a_folder_is_checked_without_a_trace) {
+    const temporary_folder root;
+    EXPECT_TRUE(check_mail_folder(root.path() / "mail"));
+    EXPECT_TRUE(names_in(root.path() / "mail").empty());
+    std::ofstream(root.path() / "occupied") << "a file";
+    EXPECT_FALSE(check_mail_folder(root.path() / "occupied"));
+}
+
 namespace {
 
 runtime::awaitable<void> send_twice(file_transport& to, runtime::loop& home, int& delivered) {
     for (int i = 0; i < 2; ++i) {
-        const auto sent = co_await to.send(example("run-1"));
-        EXPECT_TRUE(sent) << sent.error().describe();
+        const auto sent = co_await to.send(example("run-1"), runtime::deadline::never());
+        EXPECT_TRUE(sent.ok()) << sent.reason;
         EXPECT_TRUE(home.runs_here()) << "resumed on the caller's loop";
-        delivered += sent ? 1 : 0;
+        delivered += sent.ok() ? 1 : 0;
     }
     home.stop();
 }
@@ -154,11 +163,13 @@ TEST(file_transport, sends_from_a_loop_through_the_pool) {
     options.kind = runtime::backend::epoll;
     const auto home = runtime::make_loop(options).value();
     runtime::cpu_pool pool(1, 4);
-    file_transport to(root.path() / "mail", pool);
+    observe::metrics counts;
+    file_transport to(root.path() / "mail", pool, counts);
     int delivered = 0;
     boost::asio::co_spawn(home->get_executor(), send_twice(to, *home, delivered),
                           [](std::exception_ptr failure) { EXPECT_FALSE(failure); });
     home->run();
     EXPECT_EQ(delivered, 2);
+    EXPECT_NE(counts.serialize().find("insula_mail_total{result=\"sent\"} 2"), std::string::npos);
     EXPECT_EQ(names_in(root.path() / "mail"), (std::vector<std::string>{"run-1.eml"}));
 }
