@@ -57,17 +57,6 @@ void add_retry(pg::unit& work, const provision_input& input) {
     queue::add_enqueue(work, run, provision_request(input));
 }
 
-runtime::awaitable<pg::pg_result<pg::results>> run_and_read(pg::pool& control, pg::unit work,
-                                                            audit_id audited, pg::unit read,
-                                                            runtime::deadline until) {
-    work.append(read);
-    auto done = co_await run_change(control, std::move(work), audited, until, std::move(read));
-    if (!done) {
-        co_return done.error();
-    }
-    co_return std::move(done->answers);
-}
-
 error retry_refused(const pg::pg_error& failure) {
     if (failure.state == tenancy::wrong_tenant_status) {
         return {errc::not_failed,

@@ -4,7 +4,6 @@
 
 #include "insula/identity/context.hpp"
 #include "insula/identity/jobs.hpp"
-#include "insula/identity/run_change.hpp"
 #include "insula/pg/statement.hpp"
 
 #include <chrono>
@@ -32,11 +31,5 @@ void add_retry(pg::unit& work, const provision_input& input);
 error retry_refused(const pg::pg_error& failure);
 /// From a row (tenant, user, cell, new_account).
 provision_input provisioning_of(const pg::row& row);
-
-/// The unit with `read` behind it, looked up when its COMMIT's answer was lost (see run_change);
-/// the last result is that of `read` either way.
-runtime::awaitable<pg::pg_result<pg::results>> run_and_read(pg::pool& control, pg::unit work,
-                                                            audit_id audited, pg::unit read,
-                                                            runtime::deadline until);
 
 }  // namespace insula::identity

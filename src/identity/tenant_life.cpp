@@ -32,8 +32,6 @@ constexpr pg::statement read_own{
     " join control.membership m on m.tenant_id = t.id and m.user_id = $2 where t.id = $1"};
 constexpr pg::statement read_purge_at{"tenant.purge_at",
                                       "select purge_at from control.tenant where id = $1"};
-constexpr pg::statement read_purge_at{"tenant.purge_at",
-                                      "select purge_at from control.tenant where id = $1"};
 constexpr pg::statement find_registration{
     "tenant.registration",
     "select t.id, r.user_id, t.cell, r.new_account from control.registration r"

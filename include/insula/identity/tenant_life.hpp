@@ -39,6 +39,15 @@ runtime::awaitable<result<created_tenant>> create_tenant(context& with, const to
                                                          const tenant_form& form, caller from,
                                                          once_only<created_tenant> once = {});
 
+struct deletion {
+    timestamp purge_at;  ///< until then it can be restored
+};
+
+/// The token's own tenant; `who` has the role owner (asserted by the session's version). Errors:
+/// tenant_pending_deletion when it is already, conflict, those of add_assert_session.
+runtime::awaitable<result<deletion>> request_deletion(context& with, const token::claims& who,
+                                                      caller from);
+
 /// The token's own tenant, back to what it was before. The one write that a session of a tenant
 /// pending deletion may do, and only as owner (forbidden otherwise). Errors: conflict when it is
 /// not pending deletion (any more), invalid_token.
