@@ -29,7 +29,8 @@ struct claimed_run {
     std::string error_code;  ///< what it failed of, when direction is -1
     std::string error_detail;
     std::string error_internal;
-    std::chrono::microseconds waited{0};
+    std::chrono::microseconds waited{0};  ///< from being ready to this claim
+    bool keyed = false;                   ///< has a lock key
 
     std::int64_t token = 0;
     std::uint64_t epoch = 0;  ///< of the engine's registration that claimed it

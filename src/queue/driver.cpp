@@ -38,7 +38,47 @@ runtime::awaitable<step_result<>> guarded(runtime::awaitable<step_result<>> call
     }
 }
 
+namespace {
+
+/// Marks the engine's one place for a suspect as taken.
+class solo_guard {
+public:
+    explicit solo_guard(engine::state& owner) : owner_(owner) { owner_.solo_ = true; }
+    solo_guard(const solo_guard&) = delete;
+    solo_guard& operator=(const solo_guard&) = delete;
+    ~solo_guard() { owner_.solo_ = false; }
+
+private:
+    engine::state& owner_;
+};
+
+}  // namespace
+
+/// Everything claimed and not begun goes back first.
+runtime::awaitable<void> driver::clear_the_way() {
+    const auto patience = runtime::deadline::after(std::chrono::seconds(1));
+    co_await engine_.hand_back();
+    do {
+        // Those that were begun in the same turn as this one see that the place is taken.
+        co_await runtime::sleep_for(std::chrono::milliseconds(2));
+    } while (engine_.leaving_ > 0 && !patience.expired());
+}
+
 runtime::awaitable<void> driver::drive() {
+    // A run whose processes died again and again may be what kills them. One such run works at a
+    // time in a process, and the others are given back before it begins: if it kills once more,
+    // they lose no attempt.
+    std::optional<solo_guard> alone;
+    if (run_.attempt > 2 && run_.crashes > 1) {
+        if (engine_.solo_) {
+            ++engine_.leaving_;
+            (void)co_await give_back(std::chrono::milliseconds(40));
+            --engine_.leaving_;
+            co_return;
+        }
+        alone.emplace(engine_);
+        co_await clear_the_way();
+    }
     INSULA_FAULT_POINT("queue.after_claim");
     if (!co_await prepare()) {
         co_return;
@@ -48,7 +88,9 @@ runtime::awaitable<void> driver::drive() {
             (void)co_await give_back({});
             co_return;
         }
+        const auto begun = std::chrono::steady_clock::now();
         const move made = co_await next_move();
+        engine_.count_.step_seconds.observe(std::chrono::steady_clock::now() - begun);
         switch (made) {
             case move::advanced:
                 doubts_ = 0;
@@ -77,34 +119,69 @@ runtime::awaitable<bool> driver::prepare() {
         (void)co_await give_back(engine_.options_.unknown_kind_delay);
         co_return false;
     }
-    if (run_.step > 0 || run_.direction < 0) {
-        if (!co_await load_rows()) {
-            co_return false;
-        }
+    const bool touched =
+        run_.step > 0 || run_.direction < 0 || run_.begun || run_.attempt > 1 || run_.crashes > 0;
+    if (touched && !co_await load_rows()) {
+        co_return false;
     }
     if (run_.crashes > crashes_max) {
-        (void)co_await hold(fmt::format("its process died {} times", run_.crashes));
+        const auto [step, end] = present();
+        (void)co_await hold(fmt::format("its process died {} times", run_.crashes), step, end);
         co_return false;
     }
     auto input = definition_->read_input(run_.input);
-    if (input) {
-        input_ = std::move(*input);
-        co_return true;
+    if (!input) {
+        co_await unreadable(
+            fmt::format("input of {} does not fit: {}", run_.kind, input.error().describe()));
+        co_return false;
     }
-    std::string what =
-        fmt::format("input of {} does not fit: {}", run_.kind, input.error().describe());
+    input_ = std::move(*input);
+    co_return definition_->version() == run_.version || co_await take_over();
+}
+
+/// Where a run stands, as skip_step wants to know it.
+std::pair<std::string_view, std::optional<run_state>> driver::present() const {
+    const int at = run_.direction > 0 ? run_.step : undo_target();
+    if (at < 0) {
+        return {"on_finish",
+                run_.error_code == "cancelled" ? run_state::cancelled : run_state::failed};
+    }
+    if (at >= static_cast<int>(size())) {
+        return {"on_finish", run_state::done};
+    }
+    return {info(static_cast<std::size_t>(at)).name, std::nullopt};
+}
+
+/// This definition declares to continue the run's, and the steps on record are its own.
+runtime::awaitable<bool> driver::take_over() {
+    pg::unit work;
+    work.add(sql::adopt, run_.id, run_.token, definition_->version());
+    if (co_await send(std::move(work)) != move::advanced) {
+        (void)co_await give_back({});
+        co_return false;
+    }
+    observe::info("queue: run continued by a newer definition", {{"run", run_.id},
+                                                                 {"kind", run_.kind},
+                                                                 {"from", run_.version},
+                                                                 {"to", definition_->version()}});
+    run_.version = definition_->version();
+    co_return true;
+}
+
+runtime::awaitable<void> driver::unreadable(std::string what) {
     observe::error("queue: poison input", {{"run", run_.id}, {"kind", run_.kind}, {"error", what}});
-    if (run_.step > 0 || run_.direction < 0) {
-        (void)co_await hold(
-            std::move(what));  // something was done, and nothing can say how to undo it
-    } else {
-        const move ended = co_await finish(ending::outcome::undone, 0,
-                                           failure::final("invalid_input", {}, std::move(what)));
-        if (ended == move::gone) {
-            engine_.moved(run_.id);
-        }
+    if (run_.step > 0 || run_.direction < 0 || run_.begun ||
+        definition_->version() != run_.version) {
+        // Something was done and nothing can say how to undo it; or a successor promised to be
+        // able to read this.
+        (void)co_await hold(std::move(what));
+        co_return;
     }
-    co_return false;
+    const move ended = co_await finish(ending::outcome::undone, 0,
+                                       failure::final("invalid_input", {}, std::move(what)));
+    if (ended == move::gone) {
+        engine_.moved(run_.id);
+    }
 }
 
 /// The rows of what was done before this claim; a name that is not the definition's is never
@@ -146,14 +223,14 @@ runtime::awaitable<driver::move> driver::next_move() {
     if (index == size()) {
         co_return co_await finish(ending::outcome::done, 0, std::nullopt);
     }
-    if ((run_.cancel_requested || run_.overdue) && !beyond_return()) {
+    if ((run_.cancel_requested || run_.overdue) && heeds()) {
         co_return co_await turn_back(
-            index, run_.cancel_requested
-                       ? failure::final("cancelled", "cancelled by an operator")
-                       : failure::final("deadline_passed", "not finished in time"));
+            index,
+            run_.cancel_requested ? failure::final("cancelled", "cancelled by an operator")
+                                  : failure::final("deadline_passed", "not finished in time"),
+            false);
     }
-    const int limit = attempts_max(info(index).retry);
-    if (limit > 0 && run_.attempt > limit) {
+    if (crashed_too_often(run_.attempt, attempts_max(info(index).retry))) {
         // Only a crash gets here: an ordinary last attempt ends in failed().
         co_return co_await failed(index, failure::final("attempts_exhausted", "tried too often",
                                                         fmt::format("{} crashes", run_.crashes)));
@@ -206,6 +283,8 @@ runtime::awaitable<bool> driver::resync(move doubt) {
         run_.step = now.get<std::int32_t>("step");
         run_.direction = now.get<std::int16_t>("direction");
         run_.attempt = now.get<std::int32_t>("attempt");
+        run_.overdue = now.get<bool>("overdue");
+        run_.cancel_requested = now.get<bool>("cancel_requested");
         if (moved) {
             doubts_ = 0;
             engine_.moved(run_.id);
@@ -217,97 +296,6 @@ runtime::awaitable<bool> driver::resync(move doubt) {
     }
     observe::error("queue: run dropped in doubt", {{"run", run_.id}, {"kind", run_.kind}});
     co_return false;
-}
-
-runtime::awaitable<driver::move> driver::failed(std::size_t index, failure why) {
-    const retry_policy& policy = info(index).retry;
-    const int limit = attempts_max(policy);
-    if (!why.is_final() && (limit == 0 || run_.attempt < limit)) {
-        co_return co_await retry_later(policy, std::move(why));
-    }
-    observe::error("queue: step failed finally", {{"run", run_.id},
-                                                  {"kind", run_.kind},
-                                                  {"step", info(index).name},
-                                                  {"attempt", run_.attempt},
-                                                  {"error", why.describe()}});
-    if (beyond_return()) {
-        co_return co_await finish(ending::outcome::incomplete, index, std::move(why));
-    }
-    co_return co_await turn_back(index, std::move(why));
-}
-
-/// on_finish or the move to history failed: there is nothing left to undo, so it is tried again,
-/// then held.
-runtime::awaitable<driver::move> driver::failed_ending(failure why) {
-    const retry_policy policy;
-    if (!why.is_final() && run_.attempt < attempts_max(policy)) {
-        co_return co_await retry_later(policy, std::move(why));
-    }
-    co_return co_await hold("on_finish: " + why.describe());
-}
-
-runtime::awaitable<driver::move> driver::retry_later(const retry_policy& policy, failure why) {
-    const auto delay = engine_.backoff(policy, run_.attempt);
-    observe::info("queue: step will be tried again", {{"run", run_.id},
-                                                      {"kind", run_.kind},
-                                                      {"step", run_.step},
-                                                      {"attempt", run_.attempt},
-                                                      {"delay_us", delay.count()},
-                                                      {"error", why.describe()}});
-    pg::unit work;
-    work.add(sql::retry_later, run_.id, run_.token, run_.direction, run_.step, delay, why.code(),
-             why.detail(), why.internal());
-    INSULA_FAULT_POINT("queue.before_retry");
-    const move made = co_await send(std::move(work));
-    if (made == move::advanced) {
-        engine_.count_.retried.add();
-        co_return move::gone;
-    }
-    co_return made;
-}
-
-runtime::awaitable<driver::move> driver::turn_back(std::size_t index, failure why) {
-    // An outside step whose intent is on record may have happened: it is undone as well.
-    const int seq = static_cast<int>(index);
-    const bool intended = find_row(rows_, 1, seq) != nullptr;
-    const int undo = intended ? seq + 1 : run_.step;
-    pg::unit work;
-    work.add(sql::turn_back, run_.id, run_.token, run_.step, undo, seq, info(index).name,
-             run_.attempt, why.code(), why.detail(), why.internal());
-    INSULA_FAULT_POINT("queue.before_turn");
-    const move made = co_await send(std::move(work));
-    if (made == move::advanced) {
-        INSULA_FAULT_POINT("queue.after_turn");
-        if (!intended) {
-            rows_.push_back({.seq = seq, .name = std::string(info(index).name)});
-        }
-        for (step_row& r : rows_) {
-            if (r.direction == 1 && r.seq == seq) {
-                r.state = 2;
-            }
-        }
-        run_.direction = -1;
-        run_.step = undo;
-        run_.attempt = 1;
-        run_.error_code = why.code();
-        run_.error_detail = why.detail();
-        run_.error_internal = why.internal();
-    }
-    co_return made;
-}
-
-runtime::awaitable<driver::move> driver::hold(std::string why) {
-    observe::error("queue: run held for an operator",
-                   {{"run", run_.id}, {"kind", run_.kind}, {"step", run_.step}, {"why", why}});
-    pg::unit work;
-    work.add(sql::hold, run_.id, run_.token, why);
-    const move made = co_await send(std::move(work));
-    if (made == move::advanced) {
-        engine_.count_.held.add();
-        engine_.moved(run_.id);
-        co_return move::gone;
-    }
-    co_return made;
 }
 
 runtime::awaitable<driver::move> driver::give_back(std::chrono::microseconds delay) {
@@ -324,7 +312,7 @@ runtime::awaitable<driver::move> driver::send(pg::unit work) {
 }
 
 driver::move driver::settle(const pg::pg_error& error) {
-    if (error.state == stale_claim) {
+    if (error.state == stale_claim || error.state == stop_here) {
         return move::stale;
     }
     commit_lost_ = commit_lost_ || error.maybe_committed;

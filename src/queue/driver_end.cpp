@@ -32,13 +32,16 @@ runtime::awaitable<driver::move> driver::undo_next() {
     }
     const auto index = static_cast<std::size_t>(seq);
     if (!info(index).has_undo) {
-        co_return co_await hold(fmt::format(
-            "step {} was to be undone, and its definition has no undo now", info(index).name));
+        co_return co_await hold(
+            fmt::format("step {} was to be undone, and its definition has no undo now",
+                        info(index).name),
+            info(index).name);
     }
     const int limit = attempts_max(info(index).retry);
-    if (limit > 0 && run_.attempt > limit) {
+    if (crashed_too_often(run_.attempt, limit)) {
         co_return co_await hold(
-            fmt::format("undo of {}: {} crashes", info(index).name, run_.crashes));
+            fmt::format("undo of {}: {} crashes", info(index).name, run_.crashes),
+            info(index).name);
     }
     if (info(index).undo_outside) {
         co_return co_await undo_outside(index);
@@ -53,10 +56,12 @@ runtime::awaitable<driver::move> driver::undo_next() {
             continue;
         }
         if (!made.why->is_final() && (limit == 0 || run_.attempt < limit)) {
-            co_return co_await retry_later(info(index).retry, std::move(*made.why));
+            co_return co_await retry_later(info(index).retry, seq, info(index).name,
+                                           std::move(*made.why));
         }
         co_return co_await hold(
-            fmt::format("undo of {}: {}", info(index).name, made.why->describe()));
+            fmt::format("undo of {}: {}", info(index).name, made.why->describe()),
+            info(index).name);
     }
 }
 
@@ -71,15 +76,15 @@ runtime::awaitable<driver::trial> driver::try_undo(std::size_t index) {
                    .name = info(index).name,
                    .attempt = run_.attempt,
                    .rows = &rows_,
-                   .result = std::nullopt};
+                   .result = std::nullopt,
+                   .may_repeat = true};
     database_step step(view, transaction);
     INSULA_FAULT_POINT("queue.before_undo");
     const step_result<> done = co_await guarded(definition_->undo(index, step, input_.get()));
+    std::vector<step_row> rows = rows_;
     if (done && transaction.failed() == nullptr) {
         INSULA_FAULT_POINT("queue.after_undo");
-        transaction.pending().add(sql::insert_step, run_.id, run_.direction,
-                                  static_cast<std::int32_t>(index), info(index).name, run_.token,
-                                  run_.attempt, view.result, std::optional<std::string_view>());
+        add_row(transaction.pending(), rows, index, view);
         (void)co_await transaction.commit();
     }
     if (!done || transaction.failed() != nullptr) {
@@ -90,47 +95,14 @@ runtime::awaitable<driver::trial> driver::try_undo(std::size_t index) {
     engine_.committed(transaction.enqueues());
     engine_.put_back(std::move(connection));
     engine_.count_.steps.add();
-    engine_.count_.undone.add();
-    run_.step = static_cast<int>(index);
-    run_.attempt = 1;
-    co_return trial{};
-}
-
-runtime::awaitable<driver::move> driver::undo_outside(std::size_t index) {
-    const step_info& step = info(index);
-    const auto seq = static_cast<std::int32_t>(index);
-    pg::unit intent;
-    intent.add(sql::intend, run_.id, run_.token, run_.direction, run_.step, seq, step.name,
-               run_.attempt, std::optional<std::string_view>());
-    if (const move made = co_await send(std::move(intent)); made != move::advanced) {
-        co_return made;
-    }
-    step_view view{.run = &run_,
-                   .name = step.name,
-                   .attempt = run_.attempt,
-                   .rows = &rows_,
-                   .result = std::nullopt};
-    outside_step call(view, outside_key(step.name), runtime::deadline::after(step.timeout));
-    const step_result<> done = co_await guarded(definition_->undo_call(index, call, input_.get()));
-    if (!done) {
-        const int limit = attempts_max(step.retry);
-        if (!done.error().is_final() && (limit == 0 || run_.attempt < limit)) {
-            co_return co_await retry_later(step.retry, done.error());
-        }
-        co_return co_await hold(fmt::format("undo of {}: {}", step.name, done.error().describe()));
-    }
-    pg::unit work;
-    add_fence(work, seq);
-    work.add(sql::complete_step, run_.id, run_.direction, seq, run_.token, view.attempt,
-             view.result);
-    const move made = co_await send(std::move(work));
-    if (made == move::advanced) {
-        engine_.count_.steps.add();
+    rows_ = std::move(rows);
+    if (!view.again) {
         engine_.count_.undone.add();
-        run_.step = seq;
-        run_.attempt = 1;
+        run_.step = static_cast<int>(index);
     }
-    co_return made;
+    run_.attempt = 1;
+    run_.begun = view.again;
+    co_return trial{};
 }
 
 /// The end of a run as a transaction of its own: on_finish, a failed step's row, history, the key.
@@ -145,7 +117,8 @@ runtime::awaitable<driver::move> driver::finish(ending::outcome what, std::size_
             }
         }
     }
-    if (!definition_->has_finish() && what != ending::outcome::incomplete) {
+    const bool has_more = input_ ? definition_->has_finish() : definition_->has_unreadable();
+    if (!has_more && what != ending::outcome::incomplete) {
         pg::unit work;
         add_finish(work, how, run_.step);
         INSULA_FAULT_POINT("queue.before_finish");
@@ -166,7 +139,8 @@ runtime::awaitable<driver::move> driver::finish(ending::outcome what, std::size_
             co_await runtime::sleep_until(engine_.jittered(std::chrono::milliseconds(2U << round)));
             continue;
         }
-        co_return co_await failed_ending(std::move(*made.why));
+        co_return co_await failed_ending(std::move(*made.why),
+                                         why ? ended_as(*why) : run_state::done);
     }
 }
 
@@ -186,12 +160,16 @@ runtime::awaitable<driver::trial> driver::try_finish(const ending& how, std::siz
     step_result<> done;
     if (input_) {
         done = co_await guarded(definition_->finish(step, input_.get(), how));
+    } else {
+        done = co_await guarded(definition_->unreadable(step, *how.reason));
     }
     if (done && transaction.failed() == nullptr) {
         if (how.what == ending::outcome::incomplete) {
             transaction.pending().add(sql::insert_failed_step, run_.id,
                                       static_cast<std::int32_t>(failed_at), info(failed_at).name,
                                       run_.token, run_.attempt);
+            note_failure(transaction.pending(), static_cast<int>(failed_at), info(failed_at).name,
+                         *how.reason);
         }
         add_finish(transaction.pending(), how, run_.step);
         INSULA_FAULT_POINT("queue.before_finish");

@@ -20,11 +20,7 @@ std::optional<std::string_view> compensation_of(const step_info& s) {
 
 }  // namespace
 
-std::string driver::outside_key(std::string_view step) const {
-    return fmt::format("{}/{}/{}", run_.id.str(), step, run_.direction > 0 ? "run" : "undo");
-}
-
-void driver::add_fence(pg::unit& work, int next) const {
+void driver::add_fence(pg::unit& work, int next, bool heed) const {
     const auto idle =
         std::chrono::duration_cast<std::chrono::milliseconds>(engine_.options_.lease / 2);
 #ifdef INSULA_FAULT_POINTS
@@ -40,15 +36,14 @@ void driver::add_fence(pg::unit& work, int next) const {
     }
 #endif
     work.add(sql::fence, run_.id, run_.token, run_.direction, run_.step, next,
-             static_cast<std::int32_t>(idle.count()));
+             static_cast<std::int32_t>(idle.count()), heed);
 }
 
 void driver::add_finish(pg::unit& work, const ending& how, int step) const {
     std::int16_t state = static_cast<std::int16_t>(run_state::done);
     std::optional<std::string_view> code, detail, internal;
     if (how.reason != nullptr) {
-        state = static_cast<std::int16_t>(how.reason->code() == "cancelled" ? run_state::cancelled
-                                                                            : run_state::failed);
+        state = static_cast<std::int16_t>(ended_as(*how.reason));
         code = how.reason->code();
         detail = how.reason->detail();
         internal = how.reason->internal();
@@ -99,13 +94,14 @@ runtime::awaitable<std::optional<driver::trial>> driver::begin(pg::lease& connec
 runtime::awaitable<std::optional<driver::trial>> driver::try_step(step_transaction& transaction,
                                                                   pg::lease& connection,
                                                                   std::vector<step_row>& rows,
-                                                                  std::size_t index) {
+                                                                  std::size_t index,
+                                                                  step_view& view) {
     const bool counted = static_cast<int>(index) == run_.step;
-    step_view view{.run = &run_,
-                   .name = info(index).name,
-                   .attempt = counted ? run_.attempt : 1,
-                   .rows = &rows,
-                   .result = std::nullopt};
+    view.run = &run_;
+    view.name = info(index).name;
+    view.attempt = counted ? run_.attempt : 1;
+    view.rows = &rows;
+    transaction.belongs_to(index);
     database_step step(view, transaction);
     INSULA_FAULT_POINT("queue.before_effect");
     const step_result<> done = co_await guarded(definition_->run(index, step, input_.get()));
@@ -114,13 +110,58 @@ runtime::awaitable<std::optional<driver::trial>> driver::try_step(step_transacti
                                      done ? std::nullopt : std::optional(done.error()), index);
     }
     INSULA_FAULT_POINT("queue.after_effect");
-    transaction.pending().add(sql::insert_step, run_.id, run_.direction,
-                              static_cast<std::int32_t>(index), info(index).name, run_.token,
-                              view.attempt, view.result, compensation_of(info(index)));
-    rows.push_back({.seq = static_cast<int>(index),
-                    .name = std::string(info(index).name),
-                    .result = std::move(view.result),
-                    .compensable = info(index).has_undo});
+    add_row(transaction.pending(), rows, index, view);
+    co_return std::nullopt;
+}
+
+/// The row of a step (or undo) that was done, or of a batch of one that is not done yet.
+void driver::add_row(pg::unit& work, std::vector<step_row>& rows, std::size_t index,
+                     const step_view& view) const {
+    const auto seq = static_cast<std::int32_t>(index);
+    const auto compensation = run_.direction > 0 ? compensation_of(info(index)) : std::nullopt;
+    step_row* row = nullptr;
+    for (step_row& r : rows) {
+        if (r.direction == run_.direction && r.seq == seq) {
+            row = &r;
+        }
+    }
+    // What the last batch did not store anew stays what the one before it stored.
+    const std::optional<std::string> stored =
+        view.result || row == nullptr ? view.result : row->result;
+    if (view.again) {
+        work.add(sql::stay, run_.id, run_.token, run_.direction, run_.step, seq, info(index).name,
+                 view.attempt, stored, compensation);
+    } else if (row != nullptr) {
+        work.add(sql::complete_step, run_.id, run_.direction, seq, run_.token, view.attempt,
+                 stored);
+    } else {
+        work.add(sql::insert_step, run_.id, run_.direction, seq, info(index).name, run_.token,
+                 view.attempt, stored, compensation);
+    }
+    if (row == nullptr) {
+        row = &rows.emplace_back();
+    }
+    *row = {.direction = run_.direction,
+            .seq = seq,
+            .name = std::string(info(index).name),
+            .state = static_cast<std::int16_t>(view.again ? 0 : 1),
+            .result = stored,
+            .compensable = compensation.has_value()};
+}
+
+/// Behind the last step: on_finish and the move to history in the same transaction. Set: it failed.
+runtime::awaitable<std::optional<driver::trial>> driver::try_finish_with(
+    step_transaction& transaction, pg::lease& connection, std::vector<step_row>& rows) {
+    const ending how;
+    step_view view{.run = &run_, .name = "on_finish", .rows = &rows, .result = std::nullopt};
+    transaction.belongs_to(size());
+    database_step step(view, transaction);
+    const step_result<> done = co_await guarded(definition_->finish(step, input_.get(), how));
+    if (!done || transaction.failed() != nullptr) {
+        co_return co_await end_trial(transaction, connection,
+                                     done ? std::nullopt : std::optional(done.error()), size());
+    }
+    add_finish(transaction.pending(), how, static_cast<int>(size()));
     co_return std::nullopt;
 }
 
@@ -135,44 +176,37 @@ runtime::awaitable<driver::trial> driver::try_group(std::size_t first, std::size
         co_return *refused;
     }
     step_transaction transaction(connection, engine_.options_.lock_timeout);
-    add_fence(transaction.pending(), static_cast<int>(end));
+    add_fence(transaction.pending(), static_cast<int>(end), heeds());
     std::vector<step_row> rows = rows_;
+    bool again = false;
     for (std::size_t i = first; i < end; ++i) {
-        if (auto ended = co_await try_step(transaction, connection, rows, i)) {
+        step_view view;
+        view.may_repeat = end == first + 1;
+        if (auto ended = co_await try_step(transaction, connection, rows, i, view)) {
             co_return *ended;
         }
+        again = view.again;
     }
+    with_finish = with_finish && !again;
     if (with_finish) {
-        const ending how;
-        step_view view{.run = &run_, .name = "on_finish", .rows = &rows, .result = std::nullopt};
-        database_step step(view, transaction);
-        step_result<> done = co_await guarded(definition_->finish(step, input_.get(), how));
-        if (!done || transaction.failed() != nullptr) {
-            trial ended =
-                co_await end_trial(transaction, connection,
-                                   done ? std::nullopt : std::optional(done.error()), end - 1);
-            ended.in_finish = ended.why.has_value() && !ended.conflict;
-            co_return ended;
+        if (auto ended = co_await try_finish_with(transaction, connection, rows)) {
+            co_return *ended;
         }
-        add_finish(transaction.pending(), how, static_cast<int>(end));
     }
     INSULA_FAULT_POINT("queue.before_commit");
     INSULA_FAULT_POINT("queue.commit_on_wire");
     (void)co_await transaction.commit();
     if (transaction.failed() != nullptr) {
-        trial ended = co_await end_trial(transaction, connection, std::nullopt, end - 1);
-        // It may be what on_finish deferred: apart, each failure shows whose it is.
-        ended.in_finish =
-            with_finish && definition_->has_finish() && ended.why.has_value() && !ended.conflict;
-        co_return ended;
+        co_return co_await end_trial(transaction, connection, std::nullopt, end - 1);
     }
     INSULA_FAULT_POINT("queue.after_commit");
     engine_.committed(transaction.enqueues());
     engine_.put_back(std::move(connection));
     engine_.count_.steps.add(end - first);
     rows_ = std::move(rows);
-    run_.step = static_cast<int>(end);
+    run_.step = static_cast<int>(again ? first : end);
     run_.attempt = 1;
+    run_.begun = again;
     if (with_finish) {
         engine_.count_.finished.add();
         co_return trial{.what = move::gone};
@@ -187,83 +221,28 @@ runtime::awaitable<driver::trial> driver::end_trial(step_transaction& transactio
                                                     std::optional<failure> why, std::size_t at) {
     trial made{.at = at};
     if (const pg::pg_error* error = transaction.failed()) {
-        const bool ours_to_judge = error->state == stale_claim || error->lost();
+        const bool ours_to_judge =
+            error->state == stale_claim || error->state == stop_here || error->lost();
         if (ours_to_judge) {
             made.what = settle(*error);
             connection = pg::lease();
             co_return made;
         }
         made.conflict = error->retryable();
-        if (!why || made.conflict) {
+        // A step that deferred the statement has returned long ago; who met the error is not to
+        // blame.
+        if (!why || made.conflict || transaction.blamed() != at) {
             why = failure(*error);
         }
+        made.at = transaction.blamed();
     }
+    // on_finish stands behind the last step.
+    made.in_finish = run_.direction > 0 && made.at == size() && !made.conflict;
     (void)co_await connection.rollback();
     connection = pg::lease();
     made.why =
         why ? std::move(why) : failure::retryable("exception", {}, "step failed without a reason");
     co_return made;
-}
-
-/// Intent, call, result: at least once, with one key.
-runtime::awaitable<driver::move> driver::forward_outside() {
-    const auto index = static_cast<std::size_t>(run_.step);
-    const step_info& step = info(index);
-    const auto seq = static_cast<std::int32_t>(index);
-    if (const step_row* before = find_row(rows_, 1, run_.step);
-        before == nullptr || run_.attempt > 1) {
-        pg::unit intent;
-        intent.add(sql::intend, run_.id, run_.token, run_.direction, run_.step, seq, step.name,
-                   run_.attempt, compensation_of(step));
-        if (const move made = co_await send(std::move(intent)); made != move::advanced) {
-            co_return made;
-        }
-        if (before == nullptr) {
-            rows_.push_back({.seq = seq,
-                             .name = std::string(step.name),
-                             .state = 0,
-                             .compensable = step.has_undo});
-        }
-    }
-    INSULA_FAULT_POINT("queue.after_intent");
-    step_view view{.run = &run_,
-                   .name = step.name,
-                   .attempt = run_.attempt,
-                   .rows = &rows_,
-                   .result = std::nullopt};
-    outside_step call(view, outside_key(step.name), runtime::deadline::after(step.timeout));
-    const step_result<> done = co_await guarded(definition_->call(index, call, input_.get()));
-    if (!done) {
-        co_return co_await failed(index, done.error());
-    }
-    INSULA_FAULT_POINT("queue.after_call");
-    pg::unit work;
-    add_fence(work, run_.step + 1);
-    work.add(sql::complete_step, run_.id, run_.direction, seq, run_.token, view.attempt,
-             view.result);
-    const bool last = index + 1 == size() && !definition_->has_finish();
-    if (last) {
-        add_finish(work, ending{}, run_.step + 1);
-    }
-    const move made = co_await send(std::move(work));
-    if (made != move::advanced) {
-        co_return made;
-    }
-    INSULA_FAULT_POINT("queue.after_commit");
-    engine_.count_.steps.add();
-    if (last) {
-        engine_.count_.finished.add();
-        co_return move::gone;
-    }
-    for (step_row& r : rows_) {
-        if (r.direction == 1 && r.seq == seq) {
-            r.state = 1;
-            r.result = view.result;
-        }
-    }
-    run_.step += 1;
-    run_.attempt = 1;
-    co_return move::advanced;
 }
 
 }  // namespace insula::queue::detail

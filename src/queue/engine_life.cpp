@@ -180,6 +180,7 @@ runtime::awaitable<void> engine::state::audit_once() {
     pg::unit look;
     look.add(sql::owned, worker_id_);
     auto got = co_await pool_.run(std::move(look), call_deadline());
+    std::erase_if(abandoned_, [](const auto& call) { return call->size() == 0; });
     if (!got || epoch != epoch_) {
         co_return;
     }
@@ -261,6 +262,13 @@ runtime::awaitable<bool> engine::state::drain(runtime::deadline until) {
         drivers_.stop();
         co_await drivers_.join(runtime::deadline::after(1s));
     }
+    for (auto& call : abandoned_) {
+        if (!co_await call->join(runtime::deadline::after(100ms))) {
+            observe::error("queue: an outside call never ended", {});
+            (void)call.release();  // its frame is in use for as long as the process lives
+        }
+    }
+    abandoned_.clear();
     drained_ = true;
     if (worker_id_ != 0) {
         // Dead by our own word: whatever is left is ready for others at once.

@@ -1,8 +1,10 @@
 #pragma once
 #include "queue/claimed_run.hpp"
+#include "queue/completer.hpp"
+#include "queue/tallies.hpp"
+#include "queue/watermark.hpp"
 
 #include "insula/core/uuid.hpp"
-#include "insula/observe/metrics.hpp"
 #include "insula/queue/engine.hpp"
 #include "insula/runtime/event.hpp"
 #include "insula/runtime/loop.hpp"
@@ -10,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <random>
@@ -18,38 +21,9 @@
 
 namespace insula::queue {
 
-namespace detail {
-
-/// Counted twice: for the program's own eyes (any thread) and for Prometheus.
-class tally {
-public:
-    tally(observe::metrics& m, const char* name, const char* help, const observe::labels& with = {})
-        : shown_(m.counter(name, help, with)) {}
-    void add(std::uint64_t n = 1) noexcept {
-        count_.fetch_add(n, std::memory_order_relaxed);
-        shown_.add(static_cast<double>(n));
-    }
-    std::uint64_t value() const noexcept { return count_.load(std::memory_order_relaxed); }
-
-private:
-    std::atomic<std::uint64_t> count_{0};
-    observe::counter& shown_;
-};
-
-struct tallies {
-    explicit tallies(observe::metrics& m);
-    tally claimed, steps, finished, retried, undone, held, stale_refused, lost_landed,
-        lost_repeated, rescued, postponed_unknown, wakes_local, wakes_notified, wakes_polled,
-        registrations;
-    observe::histogram& pickup;
-    observe::histogram& step_seconds;
-    observe::gauge& running;
-};
-
-}  // namespace detail
-
 /// Everything of an engine. Lives on `home` and outlives its tasks, by engine's contract. Split
-/// over engine.cpp (claiming), engine_life.cpp (lease, rescue) and driver*.cpp (one claimed run).
+/// over claiming.cpp, completer.cpp (ends in batches), engine_life.cpp (lease, rescue), upkeep.cpp
+/// (recurring, retention, gauges) and driver*.cpp (one claimed run).
 struct engine::state {
     state(runtime::loop& loop, pg::pool& pool, pg::connection_budget& connections,
           const registry& known, engine_options settings, observe::metrics& m);
@@ -68,10 +42,14 @@ struct engine::state {
     runtime::awaitable<pg::pg_result<pg::lease>> borrow(runtime::deadline until);
     /// Takes a good connection back, between two transactions.
     void put_back(pg::lease connection);
+    /// Ends a run of one step without database effects, together with others that end now. The run
+    /// needs no slot while it waits for that.
+    runtime::awaitable<detail::completion> complete(detail::completion what);
 
     // --- tasks
     runtime::awaitable<void> dispatch();
     runtime::awaitable<bool> claim_once();
+    runtime::awaitable<void> hand_back();
     runtime::awaitable<void> heart();
     runtime::awaitable<bool> beat();
     runtime::awaitable<bool> enlist();
@@ -83,9 +61,19 @@ struct engine::state {
     runtime::awaitable<void> notify_others();
     runtime::awaitable<void> listen();
     runtime::awaitable<void> drive_one(detail::claimed_run run);
+    runtime::awaitable<void> recur();
+    runtime::awaitable<bool> declare_recurring();
+    runtime::awaitable<void> clean_up();
+    runtime::awaitable<void> measure();
+    runtime::awaitable<void> measure_once();
     runtime::awaitable<bool> drain(runtime::deadline until);
 
     void lose_lease(const char* why);
+    unsigned free_slots() const noexcept;
+    unsigned room() const noexcept;
+    unsigned read_claims(const pg::result_set& rows, std::int64_t token, std::uint64_t epoch);
+    void start_waiting();
+    void slot_freed();
     bool healthy() const;
     runtime::deadline jittered(std::chrono::milliseconds about);
     std::chrono::microseconds backoff(const retry_policy& policy, int attempt);
@@ -120,6 +108,20 @@ struct engine::state {
         runtime::steady_clock::time_point::min()};  // until then sweep often: runs of the dead may
                                                     // be locked still
     std::atomic<unsigned> running_{0};
+    bool solo_ = false;     // a run suspected of killing its process is working
+    unsigned leaving_ = 0;  // suspects being given back because of it
+    // Outside calls that outlived their deadline and their cancellation.
+    std::vector<std::unique_ptr<runtime::task_group>> abandoned_;
+    unsigned completing_ = 0;                    // of those, wait for their batch
+    std::deque<detail::claimed_run> claimed_;    // have no slot yet
+    std::vector<detail::watermark> watermarks_;  // one for each of options_.queues
+    std::size_t first_queue_ = 0;                // who is asked first takes turns
+    std::uint64_t freed_ = 0;                    // slots, ever
+    double ahead_ = 0;                           // see claim_once()
+    detail::completer completer_;
+    detail::measured gauges_;
+    std::string horizon_;  // the oldest snapshot at the last look
+    std::chrono::steady_clock::time_point horizon_since_{};
     std::unordered_map<run_id, std::int64_t> in_hand_;  // runs with a driver, by token
     std::unordered_map<run_id, std::int64_t>
         unknown_;  // owned by us, but without a driver: last audit

@@ -25,7 +25,7 @@ bool hopeless(const pg::pg_error& error) {
 
 failure::failure(const pg::pg_error& error)
     : final_(hopeless(error)),
-      code_("database_error"),
+      code_(error.state == pg::sqlstate::query_canceled ? "timeout" : "database_error"),
       internal_(fmt::format("{} {}", error.state.str(), error.message)) {}
 
 failure::failure(const insula::error& error)

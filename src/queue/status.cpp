@@ -38,6 +38,8 @@ std::string_view name(step_state state) noexcept {
             return "failed";
         case step_state::undone:
             return "undone";
+        case step_state::skipped:
+            return "skipped";
     }
     return "unknown";
 }
@@ -79,13 +81,36 @@ void merge_rows(std::vector<step_status>& steps, const step_rows& rows) {
             s.attempts = rows.attempts[i];
             if (s.state == step_state::pending || rows.states[i] == 2) {
                 constexpr step_state meaning[] = {step_state::running, step_state::done,
-                                                  step_state::failed};
+                                                  step_state::failed, step_state::skipped};
                 s.state = meaning[rows.states[i]];
             }
+        } else if (rows.states[i] == 3) {
+            s.state = step_state::skipped;
         } else if (rows.states[i] == 1 && s.state != step_state::failed) {
             s.state = step_state::undone;
         }
     }
+}
+
+std::vector<failed_attempt> failures_of(const pg::row& r) {
+    auto steps = r.get<std::vector<std::string>>("failed_steps");
+    const auto directions = r.get<std::vector<std::int16_t>>("failed_directions");
+    const auto attempts = r.get<std::vector<std::int32_t>>("failed_attempts");
+    const auto at = r.get<std::vector<timestamp>>("failed_at");
+    auto codes = r.get<std::vector<std::string>>("failed_codes");
+    auto details = r.get<std::vector<std::string>>("failed_details");
+    auto internals = r.get<std::vector<std::string>>("failed_internals");
+    std::vector<failed_attempt> all;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        all.push_back({.step = std::move(steps[i]),
+                       .undoing = directions[i] < 0,
+                       .attempt = attempts[i],
+                       .at = at[i],
+                       .code = std::move(codes[i]),
+                       .detail = std::move(details[i]),
+                       .internal = std::move(internals[i])});
+    }
+    return all;
 }
 
 }  // namespace
@@ -98,19 +123,31 @@ std::optional<run_status> parse_status(const pg::result_set& answer, const regis
     run_status out;
     out.id = run_id(r.get<uuid>("id"));
     out.kind = r.get<std::string>("kind");
+    out.version = r.get<std::int32_t>("version");
     out.tenant = r.get<std::optional<tenant_id>>("tenant");
     out.state = static_cast<run_state>(r.get<std::int16_t>("state"));
     out.undoing = r.get<std::int16_t>("direction") < 0 && !out.final();
     out.error_code = r.get<std::optional<std::string>>("error_code").value_or("");
     out.error_detail = r.get<std::optional<std::string>>("error_detail").value_or("");
     out.error_internal = r.get<std::optional<std::string>>("error_internal").value_or("");
-    if (const auto undo = r.get<std::optional<std::string>>("undo_error")) {
+    const auto undo = r.get<std::optional<std::string>>("undo_error");
+    if (out.state == run_state::held) {
+        out.held_because = undo.value_or("");
+        out.held_step = r.get<std::optional<std::string>>("held_step").value_or("");
+    } else if (undo) {
         out.error_internal += out.error_internal.empty() ? *undo : "; undo: " + *undo;
     }
+    out.attempt = r.get<std::int32_t>("attempt");
+    out.crashes = r.get<std::int32_t>("crashes");
+    out.lock_key = r.get<std::optional<std::string>>("lock_key").value_or("");
+    out.cancel_requested = r.get<bool>("cancel_requested");
+    out.due = r.get<std::optional<timestamp>>("due");
+    out.retried_as = r.get<std::optional<run_id>>("retried_as");
+    out.failures = failures_of(r);
     out.created_at = r.get<timestamp>("created_at");
     out.finished_at = r.get<std::optional<timestamp>>("finished_at");
 
-    if (const definition* d = known.find(out.kind, r.get<std::int32_t>("version"))) {
+    if (const definition* d = known.find(out.kind, out.version)) {
         for (const step_info& s : d->steps()) {
             out.steps.push_back({.name = std::string(s.name)});
         }

@@ -29,6 +29,7 @@ claimed_run read_claim(const pg::row& r, std::int64_t token, std::uint64_t epoch
     run.error_detail = r.get<std::optional<std::string>>("error_detail").value_or("");
     run.error_internal = r.get<std::optional<std::string>>("error_internal").value_or("");
     run.waited = std::chrono::microseconds(r.get<std::int64_t>("waited_us"));
+    run.keyed = r.get<bool>("keyed");
     run.token = token;
     run.epoch = epoch;
     return run;
@@ -45,9 +46,34 @@ const step_row* find_row(const std::vector<step_row>& rows, int direction, int s
 
 pg::unit step_transaction::take_pending() {
     for (const pg::unit::entry& e : pending_.entries()) {
-        enqueues_ = enqueues_ || e.text.data() == sql::enqueue.text.data();
+        enqueues_ = enqueues_ || e.text.data() == sql::enqueue.text.data() ||
+                    e.text.data() == sql::enqueue_batch.text.data();
     }
+    sent_ = std::exchange(marks_, {{0, marks_.back().whose}});
     return std::exchange(pending_, {});
+}
+
+void step_transaction::belongs_to(std::size_t whose) {
+    if (marks_.back().from == pending_.size()) {
+        marks_.back().whose = whose;
+    } else {
+        marks_.push_back({pending_.size(), whose});
+    }
+}
+
+void step_transaction::note_error(const pg::pg_error& error) {
+    if (failed_) {
+        return;
+    }
+    failed_ = error;
+    blamed_ = sent_.back().whose;
+    if (error.statement >= 0) {
+        for (const mark& m : sent_) {
+            if (m.from <= static_cast<std::size_t>(error.statement)) {
+                blamed_ = m.whose;
+            }
+        }
+    }
 }
 
 runtime::awaitable<pg::pg_result<pg::results>> step_transaction::exec(pg::unit work) {
@@ -57,9 +83,7 @@ runtime::awaitable<pg::pg_result<pg::results>> step_transaction::exec(pg::unit w
     auto got = co_await connection_.exec(std::move(all), options_);
     if (!got) {
         pg::pg_error error = got.error();
-        if (!failed_) {
-            failed_ = error;
-        }
+        note_error(error);
         // The step counts its own statements; what failed before them is nobody's.
         const int own = error.statement - static_cast<int>(hidden);
         error.statement = own < 0 ? -1 : own;
@@ -74,7 +98,7 @@ runtime::awaitable<pg::pg_result<pg::lease*>> step_transaction::flush() {
     if (!pending_.empty()) {
         auto got = co_await connection_.exec(take_pending(), options_);
         if (!got) {
-            failed_ = failed_ ? failed_ : got.error();
+            note_error(got.error());
             co_return got.error();
         }
     }
@@ -84,7 +108,7 @@ runtime::awaitable<pg::pg_result<pg::lease*>> step_transaction::flush() {
 runtime::awaitable<pg::pg_result<>> step_transaction::commit() {
     auto got = co_await connection_.exec_and_commit(take_pending(), options_);
     if (!got) {
-        failed_ = failed_ ? failed_ : got.error();
+        note_error(got.error());
         co_return got.error();
     }
     co_return pg::pg_result<>();
@@ -106,12 +130,17 @@ int step_base::attempt() const noexcept {
 }
 
 std::optional<std::string_view> step_base::result_of(std::string_view step) const {
+    std::optional<std::string_view> found;
     for (const detail::step_row& r : *view_.rows) {
-        if (r.direction == 1 && r.name == step && r.result) {
-            return *r.result;
+        if (r.name != step || !r.result) {
+            continue;
+        }
+        const bool own_batches = r.direction == view_.run->direction && r.name == view_.name;
+        if (own_batches || (r.direction == 1 && !found)) {
+            found = *r.result;
         }
     }
-    return std::nullopt;
+    return found;
 }
 
 void step_base::set_result(std::string json) {
@@ -123,6 +152,12 @@ void step_base::set_result(std::string json) {
 
 runtime::awaitable<pg::pg_result<pg::results>> database_step::exec(pg::unit work) {
     return transaction_.exec(std::move(work));
+}
+void database_step::again() {
+    if (!view_.may_repeat) {
+        throw std::logic_error("again() is for a step that has its transaction for itself");
+    }
+    view_.again = true;
 }
 pg::unit& database_step::deferred() noexcept {
     return transaction_.pending();

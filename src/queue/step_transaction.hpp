@@ -12,6 +12,8 @@ namespace insula::queue::detail {
 
 /// Our own SQLSTATE: the fence refused.
 inline constexpr pg::sqlstate stale_claim{"IQ001"};
+/// … because the run was cancelled or is overdue, and this step has not begun.
+inline constexpr pg::sqlstate stop_here{"IQ002"};
 
 /// What a step object looks at.
 struct step_view {
@@ -20,6 +22,8 @@ struct step_view {
     int attempt = 1;
     const std::vector<step_row>* rows = nullptr;
     std::optional<std::string> result;  ///< what the step stored
+    bool may_repeat = false;            ///< again() is allowed
+    bool again = false;                 ///< and was called
 };
 
 /// One transaction of a run on a lease. Statements that nobody waits for (the fence first of all)
@@ -33,6 +37,11 @@ public:
     }
 
     pg::unit& pending() noexcept { return pending_; }
+    /// Whose statements come from now on: who is to blame when one of them fails, however much
+    /// later it is sent.
+    void belongs_to(std::size_t whose);
+    /// Whose statement failed(); of a COMMIT, who came last.
+    std::size_t blamed() const noexcept { return blamed_; }
     runtime::awaitable<pg::pg_result<pg::results>> exec(pg::unit work);
     runtime::awaitable<pg::pg_result<pg::lease*>> flush();
     runtime::awaitable<pg::pg_result<>> commit();
@@ -43,13 +52,22 @@ public:
     bool enqueues() const noexcept { return enqueues_; }
 
 private:
+    struct mark {
+        std::size_t from;  ///< first statement of `pending`
+        std::size_t whose;
+    };
+
     pg::unit take_pending();
+    void note_error(const pg::pg_error& error);
 
     pg::lease& connection_;
     pg::unit_options options_;
     pg::unit pending_;
     std::optional<pg::pg_error> failed_;
     bool enqueues_ = false;
+    std::vector<mark> marks_{{0, 0}};  // of what gathers
+    std::vector<mark> sent_{{0, 0}};   // of what was sent last
+    std::size_t blamed_ = 0;
 };
 
 }  // namespace insula::queue::detail

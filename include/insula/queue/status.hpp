@@ -32,6 +32,7 @@ enum class step_state : std::int16_t {
     done,
     failed,
     undone,
+    skipped,  ///< an operator has dealt with it (or with its undo)
 };
 std::string_view name(step_state state) noexcept;
 

@@ -1,66 +1,69 @@
--- The queue, second half: a claimed run on its way to history (QUEUE.md sections 6 and 7), and what people may see
--- of it and do to it.
-
--- A run, alive or finished, with what its steps left behind, in one row; no row: there is no such run.
-create function queue.status(p_run uuid)
-returns table (
-    id uuid, kind text, version integer, tenant uuid, state smallint, direction smallint, step integer,
-    attempt integer, error_code text, error_detail text, error_internal text, undo_error text,
-    created_at timestamptz, finished_at timestamptz, step_directions smallint[], step_seqs integer[],
-    step_names text[], step_states smallint[], step_attempts integer[])
-language sql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-    with one as (
-        select r.id, r.kind, r.version, r.tenant, r.state, r.direction, r.step, r.attempt, r.error_code,
-            r.error_detail, r.error_internal, r.undo_error, r.created_at, null::timestamptz as finished_at
-        from queue.run r where r.id = p_run
-        union all
-        select h.id, h.kind, h.version, h.tenant, h.state, h.direction, h.step, h.attempt, h.error_code,
-            h.error_detail, h.error_internal, null, h.created_at, h.finished_at
-        from queue.history h where h.id = p_run)
-    select one.*, s.directions, s.seqs, s.names, s.states, s.attempts
-    from one cross join lateral (
-        select coalesce(array_agg(s.direction), '{}') as directions, coalesce(array_agg(s.seq), '{}') as seqs,
-            coalesce(array_agg(s.name), '{}') as names, coalesce(array_agg(s.state), '{}') as states,
-            coalesce(array_agg(s.attempts), '{}') as attempts
-        from queue.step s where s.run = p_run) s
-$$;
+-- The queue, second part: a claimed run on its way to history (QUEUE.md sections 6 and 7).
 
 -- Advances a run, or raises: behind this statement nothing of a zombie commits. An UPDATE that touched no row
 -- would be no error, and the effects pipelined behind it would commit.
+-- With p_heed it also refuses to begin a step of a run that was cancelled or is overdue (IQ002).
 -- The transaction may idle for p_idle_ms: a stopped process must not hold its row for longer than its lease.
 create function queue.fence(p_run uuid, p_token bigint, p_direction smallint, p_step integer, p_next integer,
-    p_idle_ms integer) returns void
+    p_idle_ms integer, p_heed boolean) returns void
 language plpgsql
 as $$
+declare
+    v_stop boolean;
 begin
     perform set_config('idle_in_transaction_session_timeout', p_idle_ms::text, true);
     update queue.run r
-        set step = p_next, attempt = 1,
+        set step = p_next, attempt = 1, begun = false,
             error_code = case when p_direction = 1 then null else r.error_code end,
             error_detail = case when p_direction = 1 then null else r.error_detail end,
             error_internal = case when p_direction = 1 then null else r.error_internal end,
             undo_error = null
-        where r.id = p_run and r.token = p_token and r.direction = p_direction and r.step = p_step;
+        where r.id = p_run and r.token = p_token and r.direction = p_direction and r.step = p_step
+        returning coalesce(r.deadline <= clock_timestamp(), false)
+            or exists (select from queue.cancellation k where k.run = p_run) into v_stop;
     if not found then
         raise exception using errcode = 'IQ001',
             message = 'run ' || p_run || ' is not at step ' || p_step || ' of this claim';
     end if;
+    if p_heed and v_stop then
+        raise exception using errcode = 'IQ002', message = 'run ' || p_run || ' is to go no further';
+    end if;
+end
+$$;
+
+-- Behind a fence and a batch of a step's work: the step is not done, and what it has done is on record.
+create function queue.stay(p_run uuid, p_token bigint, p_direction smallint, p_step integer, p_seq integer,
+    p_name text, p_attempts integer, p_result text, p_compensation text) returns void
+language plpgsql
+as $$
+begin
+    update queue.run r set step = p_step, begun = true where r.id = p_run and r.token = p_token;
+    insert into queue.step (run, direction, seq, name, state, token, attempts, result, compensation)
+        values (p_run, p_direction, p_seq, p_name, 0, p_token, p_attempts, p_result, p_compensation)
+        on conflict (run, direction, seq) do update
+            set token = excluded.token, attempts = excluded.attempts, result = excluded.result;
 end
 $$;
 
 -- The intent of an outside step: committed before the call. A repeat leaves the first intent.
 create function queue.intend(p_run uuid, p_token bigint, p_direction smallint, p_step integer, p_seq integer,
-    p_name text, p_attempts integer, p_compensation text) returns void
+    p_name text, p_attempts integer, p_compensation text, p_heed boolean) returns void
 language plpgsql
 as $$
+declare
+    v_stop boolean;
 begin
-    perform from queue.run r where r.id = p_run and r.token = p_token and r.direction = p_direction
-        and r.step = p_step for no key update;
+    select coalesce(r.deadline <= clock_timestamp(), false)
+            or exists (select from queue.cancellation k where k.run = p_run)
+        into v_stop
+        from queue.run r where r.id = p_run and r.token = p_token and r.direction = p_direction
+            and r.step = p_step for no key update;
     if not found then
         raise exception using errcode = 'IQ001',
             message = 'run ' || p_run || ' is not at step ' || p_step || ' of this claim';
+    end if;
+    if p_heed and v_stop then
+        raise exception using errcode = 'IQ002', message = 'run ' || p_run || ' is to go no further';
     end if;
     insert into queue.step (run, direction, seq, name, state, token, attempts, compensation)
         values (p_run, p_direction, p_seq, p_name, 0, p_token, p_attempts, p_compensation)
@@ -68,24 +71,60 @@ begin
 end
 $$;
 
--- A failed try: the run waits for its next one.
-create function queue.retry_later(p_run uuid, p_token bigint, p_direction smallint, p_step integer,
-    p_delay interval, p_code text, p_detail text, p_internal text) returns void
+-- A successor of the definition a run was begun with takes it over, for good: an old process in a rolling deploy
+-- must not find steps it does not know.
+create function queue.adopt(p_run uuid, p_token bigint, p_version integer) returns void
 language plpgsql
 as $$
 begin
+    update queue.run r set version = p_version where r.id = p_run and r.token = p_token;
+    if not found then
+        raise exception using errcode = 'IQ001', message = 'run ' || p_run || ' is not of this claim';
+    end if;
+end
+$$;
+
+-- A failed attempt, for operators. Sent behind the fenced statement that says what comes of it.
+create function queue.note_failure(p_run uuid, p_direction smallint, p_seq integer, p_step text, p_attempt integer,
+    p_code text, p_detail text, p_internal text) returns void
+language plpgsql
+as $$
+begin
+    insert into queue.failed_attempt (run, direction, seq, step, attempt, code, detail, internal)
+        values (p_run, p_direction, p_seq, p_step, p_attempt, p_code, p_detail, left(p_internal, 4096));
+    if p_attempt % 50 = 0 then
+        -- A step that is tried for ever.
+        delete from queue.failed_attempt f where f.run = p_run and f.n <= (
+            select x.n from queue.failed_attempt x where x.run = p_run order by x.n desc offset 100 limit 1);
+    end if;
+end
+$$;
+
+-- A failed try: the run waits for its next one; with p_heed no longer than its deadline.
+create function queue.retry_later(p_run uuid, p_token bigint, p_direction smallint, p_step integer,
+    p_delay interval, p_code text, p_detail text, p_internal text, p_heed boolean) returns void
+language plpgsql
+as $$
+declare
+    v_wake timestamptz := clock_timestamp() + p_delay;
+begin
+    if p_heed and exists (select from queue.cancellation k where k.run = p_run) then
+        v_wake := clock_timestamp();
+    end if;
     update queue.run r
         set state = 2, token = null, owner = null,
+            ready_at = least(v_wake, case when p_heed then r.deadline end),
             error_code = case when p_direction = 1 then p_code else r.error_code end,
             error_detail = case when p_direction = 1 then p_detail else r.error_detail end,
             error_internal = case when p_direction = 1 then p_internal else r.error_internal end,
             undo_error = case when p_direction = -1 then p_code || ': ' || p_internal end
-        where r.id = p_run and r.token = p_token and r.direction = p_direction and r.step = p_step;
+        where r.id = p_run and r.token = p_token and r.direction = p_direction and r.step = p_step
+        returning r.ready_at into v_wake;
     if not found then
         raise exception using errcode = 'IQ001',
             message = 'run ' || p_run || ' is not at step ' || p_step || ' of this claim';
     end if;
-    insert into queue.timer (wake_at, id) values (clock_timestamp() + p_delay, p_run);
+    insert into queue.timer (wake_at, id) values (v_wake, p_run);
 end
 $$;
 
@@ -109,29 +148,18 @@ begin
 end
 $$;
 
--- Set aside for an operator. The run keeps its lock key.
-create function queue.hold(p_run uuid, p_token bigint, p_why text) returns void
+-- Set aside for an operator, at a step, at on_finish (which would have ended it in state p_end), or as a whole. The
+-- run keeps its lock key.
+create function queue.hold(p_run uuid, p_token bigint, p_why text, p_step text, p_end smallint) returns void
 language plpgsql
 as $$
 begin
-    update queue.run r set state = 3, token = null, owner = null, undo_error = p_why
+    update queue.run r
+        set state = 3, token = null, owner = null, undo_error = p_why, held_step = p_step, held_end = p_end
         where r.id = p_run and r.token = p_token;
     if not found then
         raise exception using errcode = 'IQ001', message = 'run ' || p_run || ' is not of this claim';
     end if;
-end
-$$;
-
--- An operator's answer to held: try again from where it stopped.
-create function queue.resume(p_run uuid) returns boolean
-language plpgsql
-as $$
-begin
-    with freed as (
-        update queue.run r set state = 0, attempt = 0, crashes = 0 where r.id = p_run and r.state = 3
-            returning r.queue, r.priority, r.vt, r.id)
-    insert into queue.ready (queue, priority, vt, id) select f.queue, f.priority, f.vt, f.id from freed f;
-    return found;
 end
 $$;
 
@@ -164,5 +192,4 @@ end
 $$;
 
 revoke all on all functions in schema queue from public;
-grant execute on function queue.status(uuid) to {role:app};
 grant execute on all functions in schema queue to {role:worker};

@@ -179,7 +179,7 @@ TEST_P(queue_engine, G33_failing_undo_is_retried_then_held_then_resumed) {
     EXPECT_EQ(p->engine().stats().held, 1U);
     EXPECT_TRUE(world_.in_order());
     world_.db().query_admin("drop trigger no_d on t.effect");
-    EXPECT_EQ(world_.text("select queue.resume('" + stuck.str() + "')"), "t");
+    EXPECT_EQ(world_.text("select outcome from queue.resume_run('" + stuck.str() + "')"), "0");
     ASSERT_TRUE(world_.ends(stuck, "failed"));
     EXPECT_EQ(world_.effects_of(stuck), "a+ b+ b- a-");
     EXPECT_TRUE(world_.in_order());
@@ -196,7 +196,7 @@ TEST_P(queue_engine, G33_an_end_that_cannot_be_written_undoes_nothing) {
     EXPECT_EQ(world_.effects_of(id), "a+ b+ d+");
     EXPECT_EQ(steps(*p, id), "a:done:1 b:done:1 c:done:1 d:done:1");
     world_.db().query_admin("drop trigger no_end on t.ended");
-    world_.db().query_admin("select queue.resume('" + id.str() + "')");
+    world_.db().query_admin("select queue.resume_run('" + id.str() + "')");
     ASSERT_TRUE(world_.ends(id, "done"));
     EXPECT_EQ(ended(id), "done  ");
     EXPECT_TRUE(world_.in_order());

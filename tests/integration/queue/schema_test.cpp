@@ -59,13 +59,14 @@ TEST_F(queue_schema, G32_every_change_of_a_run_wants_the_claims_token) {
     claim();
     const std::string before = world_.text("select r::text from queue.run r");
     for (const std::string& call :
-         {"select queue.fence(" + id + ", 78, 1::smallint, 0, 1, 1000)",
-          "select queue.fence(" + id + ", 77, 1::smallint, 1, 2, 1000)",
-          "select queue.fence(" + id + ", 77, (-1)::smallint, 0, 0, 1000)",
-          "select queue.intend(" + id + ", 78, 1::smallint, 0, 0, 'a', 1, null)",
-          "select queue.retry_later(" + id + ", 78, 1::smallint, 0, '1 s', 'c', 'd', 'i')",
+         {"select queue.fence(" + id + ", 78, 1::smallint, 0, 1, 1000, true)",
+          "select queue.fence(" + id + ", 77, 1::smallint, 1, 2, 1000, true)",
+          "select queue.fence(" + id + ", 77, (-1)::smallint, 0, 0, 1000, true)",
+          "select queue.intend(" + id + ", 78, 1::smallint, 0, 0, 'a', 1, null, true)",
+          "select queue.retry_later(" + id + ", 78, 1::smallint, 0, '1 s', 'c', 'd', 'i', true)",
           "select queue.turn_back(" + id + ", 78, 0, 0, 0, 'a', 1, 'c', 'd', 'i')",
-          "select queue.hold(" + id + ", 78, 'why')",
+          "select queue.hold(" + id + ", 78, 'why', null, null)",
+          "select queue.adopt(" + id + ", 78, 2)",
           "select queue.finish(" + id + ", 78, 1::smallint, 0, 4::smallint, null, null, null)"}) {
         EXPECT_EQ(worker_.outcome(call), "IQ001") << call;
     }
@@ -98,7 +99,8 @@ TEST_F(queue_schema, burial_does_not_wait_for_a_transaction_of_the_dead) {
     enqueued();
     claim();
     test::sql_connection stopped(world_.worker_conninfo());
-    stopped.query("begin; select queue.fence('" + locked + "', 77, 1::smallint, 0, 1, 60000)");
+    stopped.query("begin; select queue.fence('" + locked +
+                  "', 77, 1::smallint, 0, 1, 60000, true)");
     EXPECT_EQ(worker_.query("set lock_timeout = '1s'; select queue.bury(1, 0)").at(0).at(0), "1");
     stopped.query("rollback");
     EXPECT_EQ(worker_.query("select queue.sweep()").at(0).at(0), "1");
