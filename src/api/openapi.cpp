@@ -49,7 +49,10 @@ std::vector<errc> all_errors(const http::route_row<endpoint>& row) {
                      {errc::unauthenticated, errc::invalid_token, errc::tenant_mismatch});
     }
     if (row.policy > http::policy::user) {
-        codes.insert(codes.end(), {errc::forbidden, errc::tenant_not_ready, errc::tenant_suspended,
+        codes.push_back(errc::forbidden);
+    }
+    if (row.policy > http::policy::user && row.policy != http::policy::operator_) {
+        codes.insert(codes.end(), {errc::tenant_not_ready, errc::tenant_suspended,
                                    errc::tenant_pending_deletion});
     }
     return codes;
@@ -118,6 +121,22 @@ array parameters(const http::route_row<endpoint>& row) {
     return all;
 }
 
+/// OpenAPI 3.1 lets a security requirement name the roles it takes.
+array roles_needed(http::policy policy) {
+    switch (policy) {
+        case http::policy::member:
+            return {"member"};
+        case http::policy::admin:
+            return {"admin"};
+        case http::policy::owner:
+            return {"owner"};
+        case http::policy::operator_:
+            return {"operator"};
+        default:
+            return {};
+    }
+}
+
 object describe(const http::route_row<endpoint>& row) {
     const auto& about = row.endpoint.about;
     object one{{"operationId", boost::json::string(about.id)},
@@ -131,8 +150,9 @@ object describe(const http::route_row<endpoint>& row) {
         one["requestBody"] = object{{"required", row.options.body == http::body_rule::json},
                                     {"content", json_content(about.request())}};
     }
-    one["security"] =
-        row.policy == http::policy::anonymous ? array{} : array{object{{"bearer", array{}}}};
+    one["security"] = row.policy == http::policy::anonymous
+                          ? array{}
+                          : array{object{{"bearer", roles_needed(row.policy)}}};
     return one;
 }
 

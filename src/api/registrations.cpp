@@ -139,6 +139,18 @@ answer read_registration(anonymous_context& c) {
     co_return http::response::json(200, to_json(*status, id));
 }
 
+answer retry_registration(anonymous_context& c) {
+    const auto id = c.request.params[0];
+    if (!looks_like_registration_id(id)) {
+        co_return no_such_registration();
+    }
+    const auto status = co_await identity::retry_registration(c.app.identity, id, c.caller());
+    if (!status) {
+        co_return status.error();
+    }
+    co_return http::response::json(202, to_json(*status, id)).set("Location", registration_url(id));
+}
+
 namespace schema {
 
 boost::json::object registration_form() {
