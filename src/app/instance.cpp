@@ -89,7 +89,8 @@ instance::state::state(instance_options given, checked_config checked_settings,
                .clock = system_clock_source(),
                .cells = settings.values.cells,
                .require_verified_email = settings.values.require_verified_email,
-               .stopping = &draining},
+               .stopping = &draining,
+               .deletion_grace = settings.values.deletion_grace},
       watchers(loops->first(), "instance"),
       end(loops->first()) {
     if (settings.values.rate_limit) {

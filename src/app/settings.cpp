@@ -227,6 +227,8 @@ const std::vector<setting>& settings() {
         {"tenant_migrations",
          "a directory of NNNN_name.sql that replaces the example schema's [built in]", false,
          set_text<&c::tenant_migrations>, get_text<&c::tenant_migrations>},
+        {"deletion_grace", "how long a deleted tenant can be restored, before it is purged [7d]",
+         false, set_time<&c::deletion_grace>, get_time<&c::deletion_grace>},
         {"shutdown_grace", "how long running requests and tasks may take after SIGTERM [30s]",
          false, set_time<&c::shutdown_grace>, get_time<&c::shutdown_grace>},
         {"task_history", "how long finished tasks can be looked up [30d]", false, set_task_history,
