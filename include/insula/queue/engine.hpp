@@ -37,6 +37,7 @@ struct engine_options {
     std::chrono::milliseconds notify_gap{
         20};  ///< at most one NOTIFY in this time; the first goes at once
     std::chrono::milliseconds unknown_kind_delay{5'000};  ///< before another process may try it
+    std::chrono::milliseconds upkeep{60'000};  ///< between looks for what has had its time
     std::vector<std::int16_t> queues{0};
     /// Conninfo of the worker login for a LISTEN connection of the engine's own; empty: polling
     /// only.
