@@ -15,6 +15,9 @@ namespace {
 using queue::database_step;
 using queue::step_result;
 
+// First of all: what else happens to this tenant waits for this step, or this step for it.
+constexpr pg::statement lock_provisioning{"provisioning.lock",
+                                          "select control.lock_tenant($1, 'provisioning')"};
 constexpr pg::statement create_tenant{"provisioning.create",
                                       "select provision.create_tenant($1, $2)"};
 constexpr pg::statement drop_tenant{"provisioning.drop", "select provision.drop_tenant($1)"};
@@ -26,20 +29,14 @@ constexpr pg::statement activate_owner{
     "provisioning.owner",
     "update control.membership set status = 'active'"
     " where tenant_id = $1 and user_id = $2 and status = 'pending'"};
-constexpr pg::statement mark_failed{
-    "provisioning.failed",
-    "update control.tenant set status = 'failed', failure_code = $2,"
-    " failure_detail = $3, version = version + 1"
-    " where id = $1 and status = 'provisioning'"};
-constexpr pg::statement release_account{"provisioning.release",
-                                        "update control.account set released_at = now()"
-                                        " where id = $1 and released_at is null"};
+constexpr pg::statement fail{"provisioning.fail", "select control.fail_provisioning($1, $2, $3)"};
 
 class provisioning : public identity::provision_job {
 public:
     runtime::awaitable<step_result<>> create_schema(database_step& step, const input& in) const {
         INSULA_FAULT_POINT("provisioning.before_create");
         pg::unit work;
+        work.add(lock_provisioning, in.tenant);
         work.add(create_tenant, in.tenant, in.cell);
         const auto done = co_await step.exec(std::move(work));
         INSULA_FAULT_POINT("provisioning.after_create");
@@ -47,6 +44,8 @@ public:
     }
 
     runtime::awaitable<step_result<>> drop_schema(database_step& step, const input& in) const {
+        INSULA_FAULT_POINT("provisioning.before_drop");
+        step.deferred().add(lock_provisioning, in.tenant);
         step.deferred().add(drop_tenant, in.tenant);
         co_return step_result<>();
     }
@@ -61,6 +60,7 @@ public:
         entry.entity_type = "tenant";
         entry.entity_id = in.tenant.str();
         entry.user = in.owner;
+        entry.changes = R"({"status":"ready"})";
         audit::add(work, entry, in.tenant);
         co_return step_result<>();
     }
@@ -71,15 +71,15 @@ public:
         if (how.what != queue::ending::outcome::undone) {
             co_return step_result<>();
         }
-        std::string code = how.reason != nullptr ? how.reason->code() : "cancelled";
-        std::string detail = how.reason != nullptr ? how.reason->detail() : "";
-        if (detail.empty()) {
-            detail = "Setting the tenant up failed; nothing of it is left. Register again.";
-        }
-        auto& work = step.deferred();
-        work.add(mark_failed, in.tenant, code, detail);
-        if (in.new_account) {
-            work.add(release_account, in.owner);
+        static const auto cancelled = queue::failure::final("cancelled");
+        add_failure(step, in.tenant, how.reason != nullptr ? *how.reason : cancelled);
+        co_return step_result<>();
+    }
+
+    runtime::awaitable<step_result<>> on_unreadable(database_step& step,
+                                                    const queue::failure& why) const {
+        if (step.tenant()) {
+            add_failure(step, *step.tenant(), why);
         }
         co_return step_result<>();
     }
@@ -95,6 +95,15 @@ public:
              .joins_previous = true,
              .point_of_no_return = true},
         });
+    }
+
+private:
+    static void add_failure(database_step& step, tenant_id tenant, const queue::failure& why) {
+        const std::string_view detail =
+            why.detail().empty() ? "Setting the tenant up failed; nothing of it is left. Try again "
+                                   "with POST to this registration's /retry."
+                                 : std::string_view(why.detail());
+        step.deferred().add(fail, tenant, why.code(), detail);
     }
 };
 

@@ -108,6 +108,8 @@ create table control.account (
     updated_at timestamptz not null default now()
 ) with (fillfactor = 80);
 create unique index account_email_taken on control.account (email_canonical) where released_at is null;
+create index account_unverified on control.account (created_at)
+    where email_verified_at is null and released_at is null;
 
 create table control.membership (
     tenant_id uuid not null references control.tenant,

@@ -97,7 +97,7 @@ begin
     end if;
     select t.deletion_run into v_before from control.tenant t where t.id = p_tenant;
     if v_before is not null then
-        perform queue.cancel(v_before);
+        perform queue.cancel_run(v_before);
     end if;
     update control.tenant t
         set status = 'pending_deletion', purge_at = v_at, deletion_run = p_run, version = t.version + 1
@@ -117,7 +117,7 @@ declare
 begin
     perform control.lock_tenant(p_tenant, 'pending_deletion');
     select t.deletion_run into v_run from control.tenant t where t.id = p_tenant;
-    perform queue.cancel(v_run);
+    perform queue.cancel_run(v_run);
     update control.tenant t set status = t.restore_status, version = t.version + 1 where t.id = p_tenant;
 end
 $$;
@@ -137,6 +137,23 @@ begin
         set status = 'provisioning', failure_code = null, failure_detail = null, version = t.version + 1
         where t.id = p_tenant;
     update control.registration r set run_id = p_run where r.tenant_id = p_tenant;
+end
+$$;
+
+-- What the registrant reads when it failed; mail and slug are free again.
+create function control.fail_provisioning(p_tenant uuid, p_code text, p_detail text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update control.tenant t
+        set status = 'failed', failure_code = p_code, failure_detail = p_detail, version = t.version + 1
+        where t.id = p_tenant and t.status = 'provisioning';
+    if found then
+        update control.account a set released_at = now()
+            from control.registration r
+            where r.tenant_id = p_tenant and r.new_account and a.id = r.user_id and a.released_at is null;
+    end if;
 end
 $$;
 
@@ -167,6 +184,64 @@ begin
 end
 $$;
 
+-- Registrations nobody ever came back to, oldest first, locked, for their purge: the address was never verified,
+-- nobody ever logged in, nobody else belongs to the tenant. A tenant that somebody has used is not purged here,
+-- whatever setting it was used under.
+create function control.lock_unverified(p_age interval, p_limit integer)
+returns table (tenant_id uuid, user_id uuid)
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.id, a.id
+    from control.account a
+    join control.registration r on r.user_id = a.id and r.new_account
+    join control.tenant t on t.id = r.tenant_id and t.status in ('ready', 'suspended')
+    where a.email_verified_at is null and a.released_at is null and a.created_at < now() - p_age
+        and not exists (select from control.session s where s.user_id = a.id)
+        and not exists (select from control.audit_log l where l.tenant_id = t.id and l.action = 'user.login')
+        and not exists (select from control.membership m
+                        where m.tenant_id = t.id and m.user_id <> a.id and m.status <> 'removed')
+        and not exists (select from control.membership m
+                        where m.user_id = a.id and m.tenant_id <> t.id and m.status <> 'removed')
+    order by a.created_at limit p_limit
+    for no key update of t, a skip locked
+$$;
+
+-- The address is free again; its mails' links are void.
+create function control.release_account(p_user uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update control.account a set released_at = now() where a.id = p_user and a.released_at is null;
+    delete from control.mail_token t where t.user_id = p_user;
+end
+$$;
+
+-- Accounts that never were verified and whose tenant was deleted before they could be.
+create function control.release_orphans(p_age interval, p_limit integer) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer := 0;
+    v_user uuid;
+begin
+    for v_user in
+        select a.id from control.account a
+        where a.email_verified_at is null and a.released_at is null and a.created_at < now() - p_age
+            and not a.operator
+            and not exists (select from control.session s where s.user_id = a.id and s.ended_at is null)
+            and not exists (select from control.membership m where m.user_id = a.id)
+        order by a.created_at limit p_limit for no key update skip locked
+    loop
+        perform control.release_account(v_user);
+        v_count := v_count + 1;
+    end loop;
+    return v_count;
+end
+$$;
+
 -- The deletion's last step: nothing of the tenant is left but its row and its audit log. People stay.
 create function control.finish_deletion(p_tenant uuid) returns void
 language plpgsql
@@ -186,5 +261,7 @@ grant execute on function control.assert_operator(uuid, integer, uuid),
 grant execute on function control.lock_tenant(uuid, text[]), control.change_tenant_status(uuid, text, text),
     control.request_deletion(uuid, uuid, interval, boolean), control.restore_tenant(uuid),
     control.retry_registration(uuid, uuid) to {role:app}, {role:worker};
-grant execute on function control.begin_deletion(uuid, uuid), control.finish_deletion(uuid) to {role:worker};
+grant execute on function control.fail_provisioning(uuid, text, text), control.begin_deletion(uuid, uuid),
+    control.finish_deletion(uuid), control.lock_unverified(interval, integer), control.release_account(uuid),
+    control.release_orphans(interval, integer) to {role:worker};
 grant delete on control.registration, control.membership, control.mail_token to {role:worker};
