@@ -185,13 +185,13 @@ answer list_projects(member_context& c) {
 }
 
 answer create_project(member_context& c) {
-    auto form = body<project_form>(c.request);
-    if (!form) {
-        co_return form.error();
-    }
     auto key = idempotency_of(c);
     if (!key) {
         co_return key.error();
+    }
+    auto form = body<project_form>(c.request);
+    if (!form) {
+        co_return form.error();
     }
     const auto id = project_id::make();
     const auto first = answer_created(id, *form);

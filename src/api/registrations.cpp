@@ -92,13 +92,13 @@ std::string registration_url(std::string_view registration_id) {
 }
 
 answer register_tenant(anonymous_context& c) {
-    auto form = body<identity::registration_form>(c.request);
-    if (!form) {
-        co_return form.error();
-    }
     auto key = idempotency_of(c);
     if (!key) {
         co_return key.error();
+    }
+    auto form = body<identity::registration_form>(c.request);
+    if (!form) {
+        co_return form.error();
     }
     identity::once_only<identity::registered> once;
     if (*key) {

@@ -48,13 +48,13 @@ answer create_tenant(user_context& c) {
         co_return error(errc::forbidden,
                         "An operator's token makes no tenants: log in with the slug of one.");
     }
-    auto form = body<identity::tenant_form>(c.request);
-    if (!form) {
-        co_return form.error();
-    }
     auto key = idempotency_of(c);
     if (!key) {
         co_return key.error();
+    }
+    auto form = body<identity::tenant_form>(c.request);
+    if (!form) {
+        co_return form.error();
     }
     identity::once_only<identity::created_tenant> once;
     if (*key) {
