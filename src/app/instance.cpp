@@ -53,8 +53,10 @@ std::string mail_folder(const instance_options& options) {
     return (options.data_dir.empty() ? "." : options.data_dir) + "/mail";
 }
 
-queue::engine_options engine_options_for(const checked_config& settings) {
+queue::engine_options engine_options_for(const checked_config& settings,
+                                         const workflows::services& with) {
     queue::engine_options options;
+    options.recurring = workflows::recurring(with);
     options.workers = settings.values.workers;
     options.history_retention =
         std::chrono::floor<std::chrono::hours>(settings.values.task_history);
@@ -75,10 +77,17 @@ instance::state::state(instance_options given, checked_config checked_settings,
       keys(settings.key),
       templates(settings.values.mail_templates),
       mail(make_mail_transport(settings, mail_folder(options), helpers, metrics)),
-      workflow_services{keys, *mail, templates, settings.values.effective_public_url(),
-                        settings.mail_from},
+      workflow_services{keys,
+                        *mail,
+                        templates,
+                        settings.values.effective_public_url(),
+                        settings.mail_from,
+                        settings.values.require_verified_email
+                            ? std::optional(settings.values.unverified_ttl)
+                            : std::nullopt},
       registry(workflows::all(workflow_services)),
-      engine(loops->first(), db.worker, db.budget, registry, engine_options_for(settings), metrics),
+      engine(loops->first(), db.worker, db.budget, registry,
+             engine_options_for(settings, workflow_services), metrics),
       directory(db.control),
       identity{.control = db.control,
                .hashing = hashing,

@@ -229,6 +229,8 @@ const std::vector<setting>& settings() {
          set_text<&c::tenant_migrations>, get_text<&c::tenant_migrations>},
         {"deletion_grace", "how long a deleted tenant can be restored, before it is purged [7d]",
          false, set_time<&c::deletion_grace>, get_time<&c::deletion_grace>},
+        {"unverified_ttl", "a registration whose mail was not verified for so long is purged [48h]",
+         false, set_time<&c::unverified_ttl>, get_time<&c::unverified_ttl>},
         {"shutdown_grace", "how long running requests and tasks may take after SIGTERM [30s]",
          false, set_time<&c::shutdown_grace>, get_time<&c::shutdown_grace>},
         {"task_history", "how long finished tasks can be looked up [30d]", false, set_task_history,

@@ -19,8 +19,8 @@ std::vector<queue::recurring_task> recurring(const services& with) {
     std::vector<queue::recurring_task> tasks;
     if (with.unverified_ttl) {
         // A short time to live is a test's or a demonstration's: looked at as often.
-        const auto period =
-            std::min<std::chrono::milliseconds>(std::chrono::hours(1), *with.unverified_ttl);
+        const auto period = std::clamp<std::chrono::milliseconds>(
+            *with.unverified_ttl, std::chrono::seconds(1), std::chrono::hours(1));
         tasks.push_back(queue::recurring<unverified_purge_job>(
             "unverified registrations", queue::schedule::every(period),
             {.ttl_seconds = with.unverified_ttl->count()}));

@@ -47,6 +47,7 @@ struct config {
     std::string tenant_migrations;
     std::chrono::seconds shutdown_grace{30};
     std::chrono::seconds deletion_grace = std::chrono::hours(7 * 24);
+    std::chrono::seconds unverified_ttl = std::chrono::hours(48);
     std::chrono::seconds task_history{std::chrono::hours(30 * 24)};  ///< of finished runs
     http::limits http_limits;
 
