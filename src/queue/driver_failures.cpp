@@ -6,6 +6,8 @@
 #include "insula/observe/log.hpp"
 #include "insula/queue/fault.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace insula::queue::detail {
@@ -102,14 +104,16 @@ runtime::awaitable<driver::move> driver::turn_back(std::size_t index, failure wh
 
 runtime::awaitable<driver::move> driver::hold(std::string why, std::string_view step,
                                               std::optional<run_state> end) {
-    const std::string tasks = "POST /api/v1/admin/tasks/" + run_.id.str();
+    const std::string_view to_do = step.empty() ? "retry or cancel"
+                                   : end        ? "retry or skip"
+                                                : "retry, skip or cancel";
     observe::error("queue: run held for an operator",
                    {{"run", run_.id},
                     {"kind", run_.kind},
                     {"step", step.empty() ? "the whole run" : step},
                     {"why", why},
-                    {"to_do", step.empty() ? tasks + "/retry or /cancel"
-                                           : tasks + "/retry, /skip or /cancel"}});
+                    {"to_do", fmt::format("POST /api/v1/admin/tasks/{}/… ({})", run_.id.str(),
+                                          run_.direction < 0 && !end ? "retry or skip" : to_do)}});
     std::optional<std::string_view> held_step;
     std::optional<std::int16_t> held_end;
     if (!step.empty()) {

@@ -28,6 +28,7 @@ world::world(test::cluster& where) : db_(test_database::creation::create, where)
         "    n bigserial);"
         "create table t.call (run uuid not null, step text not null, direction smallint not null,"
         "    key text not null, n bigserial);"
+        "create table t.note (run uuid not null, what text not null, n bigserial);"
         "create table t.ended (run uuid not null, what text not null, step text not null,"
         "    code text not null);"
         "grant usage on schema t to " +

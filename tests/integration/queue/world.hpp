@@ -29,7 +29,7 @@ using test::test_database;
 
 /// Roles, schema and migration as the service has them, and a schema `t` for what the tests' steps
 /// do: t.effect (run, step, direction, n), t.call (run, step, direction, key), t.ended (run, what,
-/// step, code).
+/// step, code), t.note (run, what, n).
 class world {
 public:
     explicit world(test::cluster& where = test::shared_cluster());
@@ -48,6 +48,12 @@ public:
     testing::AssertionResult ends(run_id id, const std::string& state,
                                   std::chrono::milliseconds within = 20s);
     testing::AssertionResult in_order(std::chrono::milliseconds settle = 5s);
+    /// What the run's steps wrote to t.note, in order, with spaces between.
+    std::string notes_of(run_id id) {
+        return text(
+            "select coalesce(string_agg(what, ' ' order by n), '') from t.note where run = '" +
+            id.str() + "'");
+    }
     /// "a+ b+ b- a-": the effects of a run in the order in which they committed.
     std::string effects_of(run_id id);
 
