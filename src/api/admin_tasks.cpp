@@ -168,7 +168,7 @@ struct operators_act {
         entry.action = action;
         entry.entity_type = "task";
         entry.entity_id = run.str();
-        entry.user = c.who.subject;
+        entry.operator_user = c.who.subject;
         entry.ip = from.ip;
         entry.request_id = from.request_id;
         pg::unit note;

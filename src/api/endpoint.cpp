@@ -37,6 +37,23 @@ answer call_user(services& with, http::request& r, answer (*handler)(user_contex
     co_return co_await handler(*context);
 }
 
+/// Something failed that cannot fail while the session and its tenant are what the token says: with
+/// a tenant goes its role, and a deletion that is under way takes its tables. The control plane
+/// knows; nullopt: the token is good, so the failure is ours. Costs nothing unless it had failed.
+runtime::awaitable<std::optional<error>> refused_by_now(services& with, const user_context& who) {
+    pg::unit work;
+    identity::add_assert_session(work, who.who);
+    const auto asserted = co_await with.identity.control.run(std::move(work), who.request.deadline);
+    if (asserted) {
+        co_return std::nullopt;
+    }
+    auto refusal = tenancy::to_error(asserted.error());
+    if (refusal == errc::internal || refusal == errc::overloaded) {
+        co_return std::nullopt;
+    }
+    co_return refusal;
+}
+
 /// At least that role in the token's tenant, and the tenant's cell is one of this process's.
 template <class Context>
 answer call_with_role(services& with, http::request& r, token::role least,
@@ -62,7 +79,13 @@ answer call_with_role(services& with, http::request& r, token::role least,
                                 std::string(r.request_id), r.deadline);
     member_context whole{std::move(*user), std::move(scope)};
     Context context{std::move(whole)};
-    co_return co_await handler(context);
+    auto answered = co_await handler(context);
+    if (!answered && answered.error() == errc::internal) {
+        if (auto refusal = co_await refused_by_now(with, context)) {
+            co_return *refusal;
+        }
+    }
+    co_return answered;
 }
 
 answer call_member(services& with, http::request& r, answer (*handler)(member_context&)) {

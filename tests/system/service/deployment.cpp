@@ -44,11 +44,12 @@ const char* const security_fields[] = {"X-Content-Type-Options",
 
 }  // namespace
 
-served::served(const environment& variables, const std::vector<std::string>& arguments)
+served::served(const environment& variables, const std::vector<std::string>& arguments,
+               const std::string& command)
     : process_(
           insula_binary(),
           [&] {
-              std::vector<std::string> all{"serve"};
+              std::vector<std::string> all{command};
               all.insert(all.end(), arguments.begin(), arguments.end());
               return all;
           }(),
@@ -144,6 +145,21 @@ std::string deployment::log_in(const person& who) {
     return text_of(parse(expect(answer, 200, "login")), "/access_token");
 }
 
+http_fields deployment::operator_auth() {
+    const std::string email = "the-operator@example.org";
+    if (!has_operator_) {
+        must_succeed(run_insula({"operator", "create", "--email", email}, variables_,
+                                std::string(good_password) + "\n"),
+                     "operator create");
+        has_operator_ = true;
+    }
+    auto client = server().client();
+    const auto answer =
+        post_json(client, "/api/v1/auth/login", {{"email", email}, {"password", good_password}});
+    return {{"Authorization",
+             "Bearer " + text_of(parse(expect(answer, 200, "login")), "/access_token")}};
+}
+
 std::set<std::string> deployment::mailed_tokens(std::string_view email) const {
     std::set<std::string> tokens;
     const std::string wanted = "<" + std::string(email) + ">";
@@ -221,6 +237,12 @@ http_answer patch_json(http_client& to, std::string_view target, const json::val
     return to.send("PATCH", target, fields, json::serialize(body));
 }
 
+http_answer delete_json(http_client& to, std::string_view target, const json::value& body,
+                        http_fields fields) {
+    fields.emplace_back("Content-Type", "application/json");
+    return to.send("DELETE", target, fields, json::serialize(body));
+}
+
 http_answer get(http_client& from, std::string_view target, const http_fields& fields) {
     return from.send("GET", target, fields);
 }
@@ -296,14 +318,15 @@ testing::AssertionResult is_client_error(const http_answer& answer) {
     return is_problem(answer, answer.status, "");
 }
 
-double metric(http_client& client, std::string_view name, std::string_view pool) {
+double metric_sum(http_client& client, std::string_view name, std::string_view labels) {
     const auto all = get(client, "/metrics").body;
-    const std::string begin = std::string(name) + "{pool=\"" + std::string(pool);
+    const std::string begin = std::string(name) + (labels.empty() ? "" : "{" + std::string(labels));
     double sum = 0;
     bool found = false;
     std::istringstream lines(all);
     for (std::string line; std::getline(lines, line);) {
-        if (line.starts_with(begin)) {
+        const auto next = line.size() > begin.size() ? line[begin.size()] : '\0';
+        if (line.starts_with(begin) && (!labels.empty() || next == ' ' || next == '{')) {
             sum += std::stod(line.substr(line.rfind(' ') + 1));
             found = true;
         }
@@ -312,6 +335,10 @@ double metric(http_client& client, std::string_view name, std::string_view pool)
         throw std::runtime_error("no metric " + begin);
     }
     return sum;
+}
+
+double metric(http_client& client, std::string_view name, std::string_view pool) {
+    return metric_sum(client, name, "pool=\"" + std::string(pool));
 }
 
 void wait_a_little() {

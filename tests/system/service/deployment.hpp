@@ -25,10 +25,11 @@ inline constexpr std::string_view good_password = "correct horse battery staple 
 /// Sent with requests whose answers are compared byte by byte.
 inline constexpr std::string_view fixed_request_id = "system-test";
 
-/// A running `insula serve`.
+/// A running `insula serve`; or another command, such as `worker`, that listens somewhere.
 class served {
 public:
-    served(const environment& variables, const std::vector<std::string>& arguments = {});
+    explicit served(const environment& variables, const std::vector<std::string>& arguments = {},
+                    const std::string& command = "serve");
 
     const std::string& address() const { return address_; }
     child_process& process() { return process_; }
@@ -75,6 +76,8 @@ public:
     person make_person(std::string_view stem = "tenant");
     /// A new session.
     std::string log_in(const person& who);
+    /// Credentials of a platform operator, made at the first call, in a session of their own.
+    http_fields operator_auth();
     /// The tokens of all verification mails to that address, in no order.
     std::set<std::string> mailed_tokens(std::string_view email) const;
     /// The token of a mail that is none of the known ones; waits for it.
@@ -85,6 +88,7 @@ private:
     temporary_folder mail_;
     environment variables_;
     std::unique_ptr<served> server_;
+    bool has_operator_ = false;
 };
 
 /// One for all tests that leave no trace which others could see.
@@ -97,6 +101,8 @@ http_answer post_json(http_client& to, std::string_view target, const json::valu
                       http_fields fields = {});
 http_answer patch_json(http_client& to, std::string_view target, const json::value& body,
                        http_fields fields = {});
+http_answer delete_json(http_client& to, std::string_view target, const json::value& body,
+                        http_fields fields = {});
 http_answer get(http_client& from, std::string_view target, const http_fields& fields = {});
 
 /// A new project's id.
@@ -111,6 +117,8 @@ testing::AssertionResult is_problem(const http_answer& answer, int status, std::
 /// Any status from 400 to 499, as is_problem().
 testing::AssertionResult is_client_error(const http_answer& answer);
 
+/// The sum of a metric over its label sets that begin so ("" for all): `by="notify"`.
+double metric_sum(http_client& client, std::string_view name, std::string_view labels = "");
 /// The sum of a counter over the pools whose name begins so.
 double metric(http_client& client, std::string_view name, std::string_view pool);
 

@@ -80,10 +80,14 @@ protected:
         }
         auto fields = a_.auth_with(more);
         fields.emplace_back("X-Request-ID", fixed_request_id);
+        fields.emplace_back("Content-Type", "application/json");
+        if (method == "DELETE" && path.find("/tenants/") != std::string::npos) {
+            return client.send(method, path, fields,
+                               json::serialize(json::object{{"confirm", things.slug}}));
+        }
         if (method == "GET" || method == "DELETE") {
             return client.send(method, path, fields);
         }
-        fields.emplace_back("Content-Type", "application/json");
         return client.send(method, path, fields, R"({"name":"taken over","description":"by A"})");
     }
 
