@@ -54,7 +54,8 @@ private:
     runtime::awaitable<move> turn_back(std::size_t index, failure why, bool tried);
     /// Set aside: at a step, at on_finish (`end`: what it would have ended as), or as a whole.
     runtime::awaitable<move> hold(std::string why, std::string_view step = {},
-                                  std::optional<run_state> end = std::nullopt);
+                                  std::optional<run_state> end = std::nullopt,
+                                  std::optional<failure> tried = std::nullopt);
     void note_failure(pg::unit& work, int seq, std::string_view step, const failure& why) const;
     runtime::awaitable<move> give_back(std::chrono::microseconds delay);
     runtime::awaitable<move> send(pg::unit work);

@@ -60,8 +60,8 @@ runtime::awaitable<driver::move> driver::undo_next() {
                                            std::move(*made.why));
         }
         co_return co_await hold(
-            fmt::format("undo of {}: {}", info(index).name, made.why->describe()),
-            info(index).name);
+            fmt::format("undo of {}: {}", info(index).name, made.why->describe()), info(index).name,
+            std::nullopt, std::move(made.why));
     }
 }
 

@@ -38,7 +38,7 @@ runtime::awaitable<driver::move> driver::failed_ending(failure why, run_state en
         co_return co_await retry_later(policy, static_cast<int>(size()), "on_finish",
                                        std::move(why));
     }
-    co_return co_await hold("on_finish: " + why.describe(), "on_finish", end);
+    co_return co_await hold("on_finish: " + why.describe(), "on_finish", end, std::move(why));
 }
 
 void driver::note_failure(pg::unit& work, int seq, std::string_view step,
@@ -103,7 +103,8 @@ runtime::awaitable<driver::move> driver::turn_back(std::size_t index, failure wh
 }
 
 runtime::awaitable<driver::move> driver::hold(std::string why, std::string_view step,
-                                              std::optional<run_state> end) {
+                                              std::optional<run_state> end,
+                                              std::optional<failure> tried) {
     const std::string_view to_do = step.empty() ? "retry or cancel"
                                    : end        ? "retry or skip"
                                                 : "retry, skip or cancel";
@@ -124,6 +125,9 @@ runtime::awaitable<driver::move> driver::hold(std::string why, std::string_view 
     }
     pg::unit work;
     work.add(sql::hold, run_.id, run_.token, why, held_step, held_end);
+    if (tried) {
+        note_failure(work, end ? static_cast<int>(size()) : undo_target(), step, *tried);
+    }
     const move made = co_await send(std::move(work));
     if (made == move::advanced) {
         engine_.count_.held.add();

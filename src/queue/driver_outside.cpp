@@ -189,7 +189,7 @@ runtime::awaitable<driver::move> driver::undo_outside(std::size_t index) {
             co_return co_await retry_later(step.retry, seq, step.name, done.error());
         }
         co_return co_await hold(fmt::format("undo of {}: {}", step.name, done.error().describe()),
-                                step.name);
+                                step.name, std::nullopt, done.error());
     }
     INSULA_FAULT_POINT("queue.after_undo_call");
     pg::unit work;

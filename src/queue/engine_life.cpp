@@ -262,13 +262,12 @@ runtime::awaitable<bool> engine::state::drain(runtime::deadline until) {
         drivers_.stop();
         co_await drivers_.join(runtime::deadline::after(1s));
     }
-    for (auto& call : abandoned_) {
+    for (auto& call : std::exchange(abandoned_, {})) {
         if (!co_await call->join(runtime::deadline::after(100ms))) {
             observe::error("queue: an outside call never ended", {});
             (void)call.release();  // its frame is in use for as long as the process lives
         }
     }
-    abandoned_.clear();
     drained_ = true;
     if (worker_id_ != 0) {
         // Dead by our own word: whatever is left is ready for others at once.
