@@ -61,7 +61,7 @@ runtime::awaitable<driver::move> driver::undo_next() {
         }
         co_return co_await hold(
             fmt::format("undo of {}: {}", info(index).name, made.why->describe()), info(index).name,
-            std::nullopt, std::move(made.why));
+            std::nullopt, made.why);
     }
 }
 

@@ -38,7 +38,7 @@ runtime::awaitable<driver::move> driver::failed_ending(failure why, run_state en
         co_return co_await retry_later(policy, static_cast<int>(size()), "on_finish",
                                        std::move(why));
     }
-    co_return co_await hold("on_finish: " + why.describe(), "on_finish", end, std::move(why));
+    co_return co_await hold("on_finish: " + why.describe(), "on_finish", end, why);
 }
 
 void driver::note_failure(pg::unit& work, int seq, std::string_view step,
