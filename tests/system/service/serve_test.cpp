@@ -23,28 +23,43 @@ void expect_sentence(const finished& command) {
 TEST(system_commands, help_and_version) {
     const auto help = run_insula({"--help"}, {});
     EXPECT_EQ(help.code, 0);
-    for (const char* command : {"dev", "serve", "bootstrap", "migrate", "operator", "doctor"}) {
+    for (const char* command :
+         {"dev", "serve", "worker", "bootstrap", "migrate", "operator", "tenant", "doctor"}) {
         EXPECT_THAT(help.out, HasSubstr(command));
         const auto own = run_insula({command, "--help"}, {});
         EXPECT_EQ(own.code, 0) << command;
         EXPECT_GT(own.out.size(), 50U) << command;
     }
     EXPECT_EQ(run_insula({"operator", "create", "--help"}, {}).code, 0);
+    for (const char* what : {"list", "show", "retry", "suspend", "resume", "delete", "restore"}) {
+        EXPECT_THAT(run_insula({"tenant", "--help"}, {}).out, HasSubstr(what));
+        const auto own = run_insula({"tenant", what, "--help"}, {});
+        EXPECT_EQ(own.code, 0) << what;
+        EXPECT_THAT(own.out, HasSubstr("--json")) << what;
+    }
     const auto version = run_insula({"--version"}, {});
     EXPECT_EQ(version.code, 0);
     EXPECT_TRUE(version.out.starts_with("insula ")) << version.out;
 }
 
 TEST(system_commands, wrong_usage_is_2) {
-    for (const std::vector<std::string>& words : {std::vector<std::string>{},
-                                                  {"nonsense"},
-                                                  {"serve", "--no-such-flag"},
-                                                  {"serve", "extra"},
-                                                  {"bootstrap"},
-                                                  {"operator"},
-                                                  {"operator", "create"},
-                                                  {"serve", "--config"},
-                                                  {"dev", "--data-dir"}}) {
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{},
+          {"nonsense"},
+          {"serve", "--no-such-flag"},
+          {"serve", "extra"},
+          {"bootstrap"},
+          {"operator"},
+          {"operator", "create"},
+          {"tenant"},
+          {"tenant", "show"},
+          {"tenant", "vanish", "x"},
+          {"tenant", "list", "--status", "well"},
+          {"tenant", "list", "--limit", "0"},
+          {"tenant", "delete", "x"},
+          {"tenant", "delete", "x", "--confirm", "x", "--wait"},
+          {"serve", "--config"},
+          {"dev", "--data-dir"}}) {
         const auto command = run_insula(words, {});
         EXPECT_EQ(command.code, 2) << testing::PrintToString(words);
         EXPECT_FALSE(command.err.empty()) << testing::PrintToString(words);

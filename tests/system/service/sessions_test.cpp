@@ -175,11 +175,15 @@ TEST_F(system_sessions, the_state_of_the_tenant_decides_after_a_right_password) 
                            "tenant_suspended"));
     set_status("ready");
     EXPECT_EQ(log_in(form).status, 200);
-    set_status("pending_deletion");
+    EXPECT_EQ(
+        delete_json(client_, "/api/v1/tenants/" + who.slug, {{"confirm", who.slug}}, who.auth())
+            .status,
+        202);
     EXPECT_EQ(log_in(form).status, 200) << "the owner may restore it";
     EXPECT_TRUE(is_problem(post_json(client_, "/api/v1/projects", {{"name", "x"}}, who.auth()), 409,
                            "tenant_pending_deletion"));
-    set_status("ready");
+    EXPECT_EQ(client_.send("POST", "/api/v1/tenants/" + who.slug + "/restore", who.auth()).status,
+              200);
     EXPECT_EQ(post_json(client_, "/api/v1/projects", {{"name", "x"}}, who.auth()).status, 201);
 }
 
