@@ -39,8 +39,9 @@ T checked(result<T> answer) {
 
 }  // namespace
 
-installed_database::installed_database()
-    : values_(values_for(database_)),
+installed_database::installed_database(cluster& where)
+    : database_(test_database::creation::create, where),
+      values_(values_for(database_)),
       key_(checked(values_.key())),
       roles_(checked(app::roles_of(values_))),
       url_(checked(app::database_url::parse(values_.database_url))) {

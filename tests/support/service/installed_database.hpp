@@ -28,7 +28,7 @@ inline constexpr int installed_cells = 2;
 
 class installed_database {
 public:
-    installed_database();
+    explicit installed_database(cluster& where = shared_cluster());
 
     test_database& raw() { return database_; }
     const app::config& values() const { return values_; }
