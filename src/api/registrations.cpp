@@ -12,12 +12,14 @@ namespace {
 constexpr std::int64_t wait_seconds_max = 30;
 constexpr std::size_t registration_id_size = 22;  // 128 bits as base64url
 
-void write_steps(json_writer& out, const std::vector<queue::step_status>& steps) {
+/// A step that failed and is tried again says so: whoever waits shall know that it takes longer.
+void write_steps(json_writer& out, const identity::registration_status& status) {
     out.key("steps").begin_array();
-    for (const auto& step : steps) {
+    for (const auto& step : status.steps) {
+        const bool again = step.state == queue::step_state::running && step.name == status.retrying;
         out.begin_object()
             .member("name", step.name)
-            .member("status", queue::name(step.state))
+            .member("status", again ? "retrying" : queue::name(step.state))
             .member("attempts", step.attempts)
             .end_object();
     }
@@ -34,7 +36,7 @@ std::string to_json(const identity::registration_status& status, std::string_vie
         .member("slug", status.slug)
         .member("name", status.name)
         .end_object();
-    write_steps(out, status.steps);
+    write_steps(out, status);
     out.key("error");
     if (status.failure_code.empty()) {
         out.null();
@@ -170,10 +172,10 @@ boost::json::object registered() {
 boost::json::object registration() {
     return of({{"status", one_of({"provisioning", "ready", "failed"})},
                {"tenant", of({{"id", uuid()}, {"slug", text()}, {"name", text()}})},
-               {"steps",
-                array_of(of({{"name", text()},
-                             {"status", one_of({"pending", "running", "done", "failed", "undone"})},
-                             {"attempts", integer()}}))},
+               {"steps", array_of(of({{"name", text()},
+                                      {"status", one_of({"pending", "running", "retrying", "done",
+                                                         "failed", "undone"})},
+                                      {"attempts", integer()}}))},
                {"error", nullable(of({{"code", text()}, {"detail", text()}}))}});
 }
 

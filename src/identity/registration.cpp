@@ -173,7 +173,11 @@ runtime::awaitable<result<registration_status>> read_registration(context& with,
         co_return pg::to_error(steps.error());
     }
     if (*steps) {
-        found->status.steps = std::move((*steps)->steps);
+        auto& run = **steps;
+        if (!run.final() && !run.undoing && !run.failures.empty()) {
+            found->status.retrying = run.failures.back().step;
+        }
+        found->status.steps = std::move(run.steps);
     }
     co_return std::move(found->status);
 }

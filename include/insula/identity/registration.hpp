@@ -48,6 +48,7 @@ struct registration_status {
     /// here.
     tenancy::tenant_status status = tenancy::tenant_status::provisioning;
     std::vector<queue::step_status> steps;
+    std::string retrying;      ///< the step that failed and is tried again; empty: none
     std::string failure_code;  ///< empty unless failed
     std::string failure_detail;
 

@@ -223,6 +223,33 @@ TEST_F(system_tenant_life, a_failed_registration_says_why_and_can_be_retried) {
     EXPECT_TRUE(is_problem(register_now("somebody-else@example.org"), 409, "slug_taken"));
 }
 
+TEST_F(system_tenant_life, whoever_waits_is_told_that_a_step_is_tried_again) {
+    const auto original = where_->database().value_admin(
+        "select pg_get_functiondef('provision.create_tenant_schema(uuid)'::regprocedure)");
+    where_->database().query_admin(
+        "create or replace function provision.create_tenant_schema(tenant uuid) returns integer "
+        "language plpgsql strict security definer set search_path = pg_catalog, pg_temp as $$ "
+        "begin raise exception using errcode = '40001', message = 'refused by the test'; end $$");
+    const auto slug = where_->fresh_slug("again");
+    const auto accepted =
+        post_json(client_, "/api/v1/auth/register", registration_form(slug, slug + "@example.org"));
+    ASSERT_EQ(accepted.status, 202) << accepted.text();
+    const auto url = *accepted.field("Location");
+    http_answer seen;
+    wait_until("a second attempt", [&] {
+        seen = get(client_, url);
+        return text_of(parse(seen), "/steps/0/status") == "retrying" &&
+               std::stoi(text_of(parse(seen), "/steps/0/attempts")) >= 2;
+    });
+    where_->database().query_admin(original);
+    EXPECT_EQ(text_of(parse(seen), "/status"), "provisioning") << seen.text();
+    EXPECT_TRUE(parse(seen).at("error").is_null()) << seen.text();
+    EXPECT_EQ(seen.body.find("refused by the test"), std::string::npos);
+    const auto ready = get(client_, url + "?wait=30");
+    EXPECT_EQ(text_of(parse(ready), "/status"), "ready") << ready.text();
+    EXPECT_EQ(text_of(parse(ready), "/steps/0/status"), "done") << ready.text();
+}
+
 TEST_F(system_tenant_life, operators_suspend_and_resume) {
     auto who = where_->make_person("suspended");
     const auto operators = where_->operator_auth();
