@@ -177,6 +177,8 @@ engine_stats engine::stats() const noexcept {
             .wakes_local = c.wakes_local.value(),
             .wakes_notified = c.wakes_notified.value(),
             .wakes_polled = c.wakes_polled.value(),
+            .recurring_fired = c.recurring_fired.value(),
+            .cleaned_up = c.cleaned_up.value(),
             .registrations = c.registrations.value(),
             .running = state_->running_};
 }

@@ -71,6 +71,8 @@ struct engine_stats {
     std::uint64_t wakes_local = 0;
     std::uint64_t wakes_notified = 0;
     std::uint64_t wakes_polled = 0;
+    std::uint64_t recurring_fired = 0;
+    std::uint64_t cleaned_up = 0;     ///< finished runs, or used-up keys, removed
     std::uint64_t registrations = 0;  ///< as a worker; more than one: a lease was lost
     unsigned running = 0;
 };

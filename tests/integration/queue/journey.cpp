@@ -1,9 +1,13 @@
 #include "journey.hpp"
 
+#include "special.hpp"
 #include "support/postgres.hpp"
 
 #include "insula/queue/registry.hpp"
 
+#include <unistd.h>
+
+#include <csignal>
 #include <stdexcept>
 
 namespace insula::queue::test_support {
@@ -32,6 +36,9 @@ step_result<> fate(const step_base& step, const journey_input& in, const std::st
     }
     if (in.how == "throw") {
         throw std::runtime_error("thrown by the test");
+    }
+    if (in.how == "kill") {
+        ::kill(::getpid(), SIGKILL);
     }
     if (in.how == "retryable") {
         return failure::retryable("try_again", "try again", "as the test wanted");
@@ -144,10 +151,33 @@ runtime::awaitable<step_result<>> single::only(database_step& step, const input&
     return note_effect(step, in, 1);
 }
 
+runtime::awaitable<step_result<>> errand::go(outside_step& step, const input& in) const {
+    if (in.how != "quiet") {
+        test::sql_connection outside(call_conninfo);
+        outside.query("insert into t.call (run, step, direction, key) values ($1, $2, 1, $3)",
+                      {step.run().str(), std::string(step.name()), step.key()});
+        step.set_result("{\"sent\":1}");
+    }
+    co_return fate(step, in, "go");
+}
+
+runtime::awaitable<step_result<>> nap::doze(database_step& step, const input&) const {
+    pg::unit work;
+    work.add(add_effect, step.run(), step.name(), narrow(1));
+    work.add_once("select pg_sleep(0.1)");
+    const auto done = co_await step.exec(std::move(work));
+    if (!done) {
+        co_return done.error();
+    }
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    step.set_result(std::to_string(std::chrono::duration_cast<std::chrono::seconds>(now).count()));
+    co_return step_result<>();
+}
+
 const registry& test_workflows() {
     static const registry all = [] {
         registry r;
-        r.add(journey()).add(tour()).add(single());
+        r.add(journey()).add(tour()).add(single()).add(errand()).add(nap()).add(heaps());
         return r;
     }();
     return all;

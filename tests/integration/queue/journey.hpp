@@ -101,6 +101,34 @@ public:
     }
 };
 
+/// One outside step, nothing else: ends in a batch with others. `how` = "quiet": no row in t.call.
+class errand {
+public:
+    static constexpr std::string_view kind = "test.errand";
+    using input = journey_input;
+    runtime::awaitable<step_result<>> go(outside_step& step, const input& in) const;
+    static constexpr auto steps() {
+        return queue::steps<errand>(
+            {{.name = "go",
+              .call = &errand::go,
+              .retry = {.attempts_max = 4, .base = std::chrono::milliseconds(5)}}});
+    }
+};
+
+/// Three steps that take a tenth of a second each, and say what time their process thinks it is.
+class nap {
+public:
+    static constexpr std::string_view kind = "test.nap";
+    using input = journey_input;
+    runtime::awaitable<step_result<>> doze(database_step& step, const input& in) const;
+    static constexpr auto steps() {
+        return queue::steps<nap>({{.name = "one", .run = &nap::doze},
+                                  {.name = "two", .run = &nap::doze},
+                                  {.name = "three", .run = &nap::doze}});
+    }
+};
+
+/// All of the above, and `heaps` of special.hpp.
 const registry& test_workflows();
 
 }  // namespace insula::queue::test_support

@@ -109,6 +109,7 @@ public:
     queue::engine& engine() { return *engine_; }
     loop_thread& thread() { return thread_; }
     pg::pool& pool() { return *pool_; }
+    observe::metrics& metrics() { return metrics_; }
     bool drain(std::chrono::milliseconds within = 10s);
 
 private:
