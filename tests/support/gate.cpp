@@ -81,7 +81,7 @@ void gate::accept_loop() {
     while (!stop_) {
         pollfd ready{listening_, POLLIN, 0};
         if (::poll(&ready, 1, 10) == 1) {
-            const int client = ::accept(listening_, nullptr, nullptr);
+            const int client = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
             ++carried_;
             threads_.emplace_back([this, client] {
                 carry(client);

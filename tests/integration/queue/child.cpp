@@ -2,12 +2,16 @@
 
 #include "journey.hpp"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <stdexcept>
 #include <thread>
+#include <vector>
 
 namespace insula::queue::test_support {
 
@@ -17,8 +21,8 @@ namespace {
 TEST(queue_child, DISABLED_engine) {
     const char* conninfo = std::getenv("INSULA_QUEUE_CHILD");
     ASSERT_NE(conninfo, nullptr) << "only started by the other tests";
-    set_call_conninfo(conninfo);
-    auto options = quick(lease);
+    set_call_conninfo(std::getenv("INSULA_QUEUE_CALLS"));
+    auto options = quick(std::chrono::milliseconds(std::atoi(std::getenv("INSULA_QUEUE_LEASE"))));
     options.unfenced_for_negative_control = std::getenv("INSULA_QUEUE_UNFENCED") != nullptr;
     const bool epoll = std::string_view(std::getenv("INSULA_QUEUE_BACKEND")) == "epoll";
     process child(conninfo, test_workflows(), options,
@@ -30,20 +34,38 @@ TEST(queue_child, DISABLED_engine) {
 
 }  // namespace
 
-child_process::child_process(const world& w, runtime::backend kind, const std::string& fault,
-                             bool unfenced) {
-    const std::string conninfo = w.worker_conninfo();
+child_process::child_process(const world& w, const child_options& how) {
+    // Everything is prepared before the fork: this program has threads.
+    std::vector<std::string> variables{
+        "INSULA_QUEUE_CHILD=" + (how.conninfo.empty() ? w.worker_conninfo() : how.conninfo),
+        "INSULA_QUEUE_CALLS=" + w.worker_conninfo(),
+        "INSULA_QUEUE_BACKEND=" + std::string(runtime::name(how.kind)),
+        "INSULA_QUEUE_LEASE=" + std::to_string(how.lease.count()),
+        "INSULA_FAULT=" + how.fault,
+    };
+    if (how.unfenced) {
+        variables.emplace_back("INSULA_QUEUE_UNFENCED=1");
+    }
+    if (!how.clock_file.empty()) {
+        variables.emplace_back(std::string("LD_PRELOAD=") + INSULA_CLOCK_SHIFT);
+        variables.push_back("INSULA_CLOCK_FILE=" + how.clock_file);
+    }
+    std::vector<char*> environment;
+    for (char** v = environ; *v != nullptr; ++v) {
+        environment.push_back(*v);
+    }
+    for (std::string& v : variables) {
+        environment.push_back(v.data());
+    }
+    environment.push_back(nullptr);
+    std::string filter = "--gtest_filter=queue_child.DISABLED_engine";
+    std::string disabled = "--gtest_also_run_disabled_tests";
+    std::string self = "child";
+    char* const arguments[] = {self.data(), disabled.data(), filter.data(), nullptr};
     pid_ = ::fork();
     if (pid_ == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        ::setenv("INSULA_QUEUE_CHILD", conninfo.c_str(), 1);
-        ::setenv("INSULA_QUEUE_BACKEND", std::string(runtime::name(kind)).c_str(), 1);
-        ::setenv("INSULA_FAULT", fault.c_str(), 1);
-        if (unfenced) {
-            ::setenv("INSULA_QUEUE_UNFENCED", "1", 1);
-        }
-        ::execl("/proc/self/exe", "integration_queue", "--gtest_also_run_disabled_tests",
-                "--gtest_filter=queue_child.DISABLED_engine", nullptr);
+        ::execve("/proc/self/exe", arguments, environment.data());
         ::_exit(127);
     }
 }
@@ -57,9 +79,18 @@ child_process::~child_process() {
 
 int child_process::wait() {
     int status = 0;
-    ::waitpid(pid_, &status, 0);
+    if (pid_ <= 0 || ::waitpid(pid_, &status, 0) != pid_) {
+        return 0;
+    }
     pid_ = -1;
     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+bool child_process::running() {
+    if (pid_ > 0 && ::waitpid(pid_, nullptr, WNOHANG) == pid_) {
+        pid_ = -1;
+    }
+    return pid_ > 0;
 }
 
 bool child_process::stopped(std::chrono::milliseconds within) {
@@ -77,7 +108,27 @@ bool child_process::stopped(std::chrono::milliseconds within) {
 }
 
 void child_process::signal(int number) {
-    ::kill(pid_, number);
+    if (pid_ > 0) {
+        ::kill(pid_, number);
+    }
+}
+
+clock_shift::clock_shift() : file_(folder_.path() + "/clock") {
+    const int fd = ::open(file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || ::ftruncate(fd, sizeof(long long)) != 0) {
+        throw std::runtime_error("no file for the clock");
+    }
+    shared_ = static_cast<long long*>(
+        ::mmap(nullptr, sizeof(long long), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+    ::close(fd);
+}
+
+clock_shift::~clock_shift() {
+    ::munmap(shared_, sizeof(long long));
+}
+
+void clock_shift::jump_to(std::chrono::seconds off) {
+    __atomic_store_n(shared_, off.count(), __ATOMIC_RELAXED);
 }
 
 }  // namespace insula::queue::test_support
