@@ -83,13 +83,14 @@ struct smtp_transport::line {
     std::optional<delivery> add(job one) {
         const std::lock_guard lock(mutex);
         if (closed) {
-            return delivery::deferred("this process is shutting down");
+            return delivery::not_tried("this process is shutting down");
         }
         if (!under_way.empty() && in_trouble()) {
-            return delivery::deferred("the mail server is in trouble; one mail at a time tries it");
+            return delivery::not_tried(
+                "the mail server is in trouble; one mail at a time tries it");
         }
         if (waiting.size() >= options.waiting_max) {
-            return delivery::deferred("too many mails are waiting for the server");
+            return delivery::not_tried("too many mails are waiting for the server");
         }
         waiting.push_back(std::move(one));
         wake.notify_one();
@@ -124,7 +125,7 @@ private:
 
     void defer_waiting(const char* why) {
         for (auto& one : waiting) {
-            one.promise.set(delivery::deferred(why));
+            one.promise.set(delivery::not_tried(why));
         }
         waiting.clear();
     }
@@ -206,7 +207,7 @@ runtime::awaitable<delivery> smtp_transport::deliver(message mail, deadline unti
     }
     const auto turn = until.sooner(deadline::after(line_->options.patience));
     if (!co_await shot.future.wait(turn) && line_->withdraw(number)) {
-        co_return delivery::deferred("too many mails are on their way");
+        co_return delivery::not_tried("too many mails are on their way");
     }
     // False as well when this coroutine is cancelled: then its caller is told by its next wait.
     if (!co_await shot.future.wait({until.at + slack})) {

@@ -29,7 +29,10 @@ runtime::awaitable<delivery> transport::send(message mail, runtime::deadline unt
             break;
         case delivery::outcome::deferred:
             deferred_.add();
-            observe::log(done.alarm ? observe::log_level::error : observe::log_level::warn,
+            // An outage with a long queue: the one that tries tells of it, not all of them.
+            observe::log(done.alarm   ? observe::log_level::error
+                         : done.tried ? observe::log_level::warn
+                                      : observe::log_level::debug,
                          "mail deferred",
                          {{"mail", key}, {"domain", domain}, {"reason", done.reason}});
             break;

@@ -26,8 +26,12 @@ struct delivery {
     std::string reason{};
     /// Somebody must mend the configuration (a login is refused, a certificate does not fit).
     bool alarm = false;
+    bool tried = true;  ///< false: nothing was sent, others have found the trouble
 
     static delivery deferred(std::string why) { return {outcome::deferred, std::move(why)}; }
+    static delivery not_tried(std::string why) {
+        return {outcome::deferred, std::move(why), false, false};
+    }
     static delivery rejected(std::string why) { return {outcome::rejected, std::move(why)}; }
     [[nodiscard]] bool ok() const noexcept { return what == outcome::sent; }
 };
