@@ -224,12 +224,19 @@ TEST_F(system_dev, G50_the_tour_of_the_README_works_as_written) {
     EXPECT_EQ(tour.wait(120s), 0) << script << "\nprinted:\n" << tour.out() << tour.err();
     // No step of it was refused, whatever curl's exit code says of that.
     EXPECT_EQ(tour.out().find("urn:insula:problem:"), std::string::npos) << tour.out();
-    // It ends in the tenant's own projects, as a list that holds what was made.
+    // It lists the tenant's own projects: what was made.
     const auto printed = tour.out();
     const auto begin = printed.find("{\"items\":");
     ASSERT_NE(begin, std::string::npos) << printed;
     const auto list = json::parse(printed.substr(begin, printed.find('\n', begin) - begin));
     EXPECT_EQ(list.at("items").as_array().size(), 1U) << printed;
+    // Deleted and taken back, it still holds that.
+    const auto deleted = printed.find("\"status\":\"pending_deletion\"", begin);
+    ASSERT_NE(deleted, std::string::npos) << printed;
+    const auto later = printed.find("{\"items\":", deleted);
+    ASSERT_NE(later, std::string::npos) << printed;
+    EXPECT_EQ(printed.substr(later, printed.find('\n', later) - later),
+              printed.substr(begin, printed.find('\n', begin) - begin));
     EXPECT_THAT(printed, HasSubstr("\"status\":\"ready\""));
     EXPECT_THAT(printed, HasSubstr("\"verified\":true"));
     dev.expect_clean_end(SIGTERM);
