@@ -51,6 +51,9 @@ begin
             set fingerprint = excluded.fingerprint, sealed_answer = excluded.sealed_answer,
                 created_at = excluded.created_at, expires_at = excluded.expires_at
             where k.expires_at <= now();
+    if not found then
+        raise exception using errcode = 'II001', message = 'another transaction has taken this idempotency key';
+    end if;
 end
 $$;
 

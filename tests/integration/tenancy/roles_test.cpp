@@ -125,6 +125,37 @@ TEST_F(roles, G07_the_functions_take_the_tenant_from_the_role) {
         denied);
 }
 
+TEST_F(roles, G07_a_tenant_neither_sees_nor_blocks_the_idempotency_keys_of_another) {
+    const std::string key = "decode(repeat('ab', 32), 'hex')";
+    const std::string take =
+        "select tenant_api.idempotency_take(" + key + ", " + key + ", '\\x01')";
+    cell.query("begin");
+    cell.query("set local role " + a.schema());
+    cell.query(take);
+    // The very same hash, while the first transaction is open.
+    sql_connection sibling(database.conninfo(database.roles().cell(0)));
+    sibling.query("begin");
+    sibling.query("set local role " + b.schema());
+    EXPECT_EQ(sibling.outcome("select * from tenant_api.idempotency_answer(" + key + ")"), "00000");
+    EXPECT_EQ(sibling.outcome(take), "00000");
+    sibling.query("commit");
+    sibling.query("begin");
+    sibling.query("set local role " + a.schema());
+    EXPECT_EQ(sibling.outcome(take), "II001") << "its own is busy";
+    sibling.query("rollback");
+    cell.query("rollback");
+    cell.query("begin");
+    cell.query("set local role " + a.schema());
+    EXPECT_TRUE(cell.query("select * from tenant_api.idempotency_answer(" + key + ")").empty())
+        << "B's answer, or one that was rolled back";
+    cell.query("rollback");
+    EXPECT_EQ(in_scope_of(b, take), "II003");
+    EXPECT_EQ(cell.outcome(take), denied) << "without a scope";
+    EXPECT_EQ(in_scope_of(a, "select control.idempotency_take_in('" + b.id.str() + "', " + key +
+                                 ", " + key + ", '\\x01')"),
+              denied);
+}
+
 TEST_F(roles, no_login_holds_a_right_that_could_make_it_more) {
     const auto powerful = database.raw().query_admin(
         "select rolname from pg_roles where rolname like '" + database.raw().role_prefix() +
