@@ -8,6 +8,9 @@ namespace insula::queue::test_support {
 
 namespace {
 
+/// Shorter than most processes live here: who dies at once never rescues anybody.
+constexpr auto storm_lease = 400ms;
+
 struct kind_of_run {
     std::string_view kind;
     journey_input input;
@@ -90,8 +93,9 @@ void storm::spawn(slot& s) {
     how.kind = chance(50) ? runtime::backend::epoll : runtime::backend::io_uring;
     // Somewhere it stops by itself in the middle of a step, its lease runs out, and it wakes up
     // there.
-    how.fault = "queue.after_effect:" + std::to_string(1 + pick(30)) + ":stop";
+    how.fault = "queue.after_effect:" + std::to_string(1 + pick(20)) + ":stop";
     how.unfenced = options_.unfenced;
+    how.lease = storm_lease;
     how.clock_file = clock_.file();
     if (chance(60)) {
         how.conninfo = gate_.conninfo(world_.db().name(), world_.db().role_prefix() + "_worker");
@@ -168,10 +172,11 @@ void storm::wake_the_stopped(bool all) {
     const auto now = std::chrono::steady_clock::now();
     for (slot& s : slots_) {
         if (!s.stopped_until && s.process->stopped(0ms)) {
-            s.stopped_until = now + lease + 300ms;
+            s.stopped_until = now + storm_lease + 300ms;
             ++stops_;
         }
         if (all || (s.stopped_until && now > *s.stopped_until)) {
+            zombies_ += s.stopped_until && now > *s.stopped_until ? 1 : 0;
             s.process->signal(SIGCONT);
             s.stopped_until.reset();
         }
@@ -181,28 +186,30 @@ void storm::wake_the_stopped(bool all) {
 void storm::harm() {
     slot& victim = slots_[pick(options_.processes)];
     const unsigned what = pick(100);
-    if (what < 30) {
+    if (what < 12 && victim.stopped_until && !chance(5)) {
+        // It shall wake up as a zombie.
+    } else if (what < 12) {
         victim.process->signal(SIGKILL);
         victim.process->wait();
         spawn(victim);
         ++kills_;
-    } else if (what < 38 && !victim.stopped_until) {
+    } else if (what < 20 && !victim.stopped_until) {
         victim.process->signal(SIGSTOP);
-        victim.stopped_until = std::chrono::steady_clock::now() + lease + 300ms;
+        victim.stopped_until = std::chrono::steady_clock::now() + storm_lease + 300ms;
         ++stops_;
-    } else if (what < 50) {
+    } else if (what < 30) {
         ask("select pg_terminate_backend(pid) from pg_stat_activity where usename = '" +
             world_.db().role_prefix() + "_worker' order by random() limit 1");
         ++cuts_;
-    } else if (what < 65) {
+    } else if (what < 42) {
         cut_a_commit();
-    } else if (what < 67 && options_.restarts) {
+    } else if (what < 44 && options_.restarts) {
         restart_the_server();
-    } else if (what < 72) {
+    } else if (what < 49) {
         constexpr int offsets[] = {0, 3600, -3600};
         clock_.jump_to(std::chrono::seconds(offsets[pick(3)]));
         ++jumps_;
-    } else if (what < 90) {
+    } else if (what < 65) {
         operate();
     }
     wake_the_stopped(false);
@@ -279,7 +286,8 @@ std::string storm::summary() const {
         return ", " + std::to_string(n) + " " + what;
     };
     return std::to_string(accepted_.size()) + " runs in " + std::to_string(options_.processes) +
-           " processes" + count(kills_, "kills") + count(stops_, "stops beyond the lease") +
+           " processes" + count(kills_, "kills") + count(stops_, "stops") +
+           count(zombies_, "of them awake again after the lease") +
            count(cuts_, "connections cut") + count(commits_cut_, "cuts at COMMIT") +
            count(restarts_, "restarts of PostgreSQL") + count(jumps_, "clock jumps") +
            count(cancels_, "cancels") + count(retries_, "retries");

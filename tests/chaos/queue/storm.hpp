@@ -77,7 +77,8 @@ private:
     std::vector<slot> slots_;
     std::map<run_id, promise> accepted_;
     std::vector<run_id> order_;
-    unsigned kills_ = 0, stops_ = 0, cuts_ = 0, commits_cut_ = 0, restarts_ = 0, jumps_ = 0;
+    unsigned kills_ = 0, stops_ = 0, zombies_ = 0, cuts_ = 0, commits_cut_ = 0, restarts_ = 0,
+             jumps_ = 0;
     unsigned cancels_ = 0, retries_ = 0;
 };
 

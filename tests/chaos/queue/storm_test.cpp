@@ -11,7 +11,7 @@ namespace {
 TEST(queue_storm, G31_G32_G38_G51_nothing_is_lost_and_nothing_done_twice) {
     storm_options options;
     options.seed = setting("INSULA_CHAOS_SEED", std::random_device()());
-    options.kills = setting("INSULA_CHAOS_KILLS", 20);
+    options.kills = setting("INSULA_CHAOS_KILLS", 12);
     options.processes = 2 + options.seed % 3;
     std::printf("INSULA_CHAOS_SEED=%u\n", options.seed);
     SCOPED_TRACE(options.seed);
