@@ -42,7 +42,8 @@ void idempotency::add_to(tenancy::tenant_unit& work, std::string_view answer) co
 std::optional<error> idempotency::explain(const pg::pg_error& failure) {
     if (failure.state == idempotency_running) {
         return error(errc::idempotency_in_progress,
-                     "The first request with this Idempotency-Key is still running.");
+                     "The first request with this Idempotency-Key is still running.")
+            .with_retry_after(std::chrono::seconds(1));
     }
     if (failure.state == idempotency_other_body) {
         return error(errc::idempotency_key_reused,

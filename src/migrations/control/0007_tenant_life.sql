@@ -251,6 +251,8 @@ begin
     perform control.lock_tenant(p_tenant, 'deleting');
     delete from control.registration r where r.tenant_id = p_tenant;
     delete from control.membership m where m.tenant_id = p_tenant;
+    -- Stored answers (0008) quote what was in the tenant's tables.
+    delete from control.idempotency_key k where k.scope = p_tenant;
     update control.tenant t set status = 'gone', version = t.version + 1 where t.id = p_tenant;
 end
 $$;

@@ -156,6 +156,27 @@ TEST_F(roles, G07_a_tenant_neither_sees_nor_blocks_the_idempotency_keys_of_anoth
               denied);
 }
 
+TEST_F(roles, stored_answers_go_with_their_tenant_and_no_others) {
+    const std::string key = "decode(repeat('ab', 32), 'hex')";
+    for (const auto& who : {a, b}) {
+        cell.query("begin");
+        cell.query("set local role " + who.schema());
+        cell.query("select tenant_api.idempotency_take(" + key + ", " + key + ", '\\x01')");
+        cell.query("commit");
+    }
+    database.raw().query_admin(
+        "update control.tenant set status = 'pending_deletion', purge_at = now(),"
+        " deletion_run = gen_random_uuid() where id = '" +
+        a.id.str() + "'");
+    database.raw().query_admin("update control.tenant set status = 'deleting' where id = '" +
+                               a.id.str() + "'");
+    sql_connection worker(database.conninfo(database.roles().worker()));
+    worker.query("select control.finish_deletion('" + a.id.str() + "')");
+    EXPECT_EQ(database.raw().value_admin(
+                  "select string_agg(scope::text, ',') from control.idempotency_key"),
+              b.id.str());
+}
+
 TEST_F(roles, no_login_holds_a_right_that_could_make_it_more) {
     const auto powerful = database.raw().query_admin(
         "select rolname from pg_roles where rolname like '" + database.raw().role_prefix() +

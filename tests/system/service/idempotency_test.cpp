@@ -193,7 +193,9 @@ TEST_F(system_idempotency, G23_while_the_first_runs_others_are_told_so_and_never
                    "datname = '" +
                    where_.database().name() + "'") == "1";
     });
-    EXPECT_TRUE(is_problem(create(key, body), 409, "idempotency_in_progress"));
+    const auto told = create(key, body);
+    EXPECT_TRUE(is_problem(told, 409, "idempotency_in_progress"));
+    EXPECT_EQ(told.field("Retry-After"), "1");
     holder.query("rollback");
     const auto made = first.get();
     ASSERT_EQ(made.status, 201) << made.text();
