@@ -255,11 +255,13 @@ TEST_F(roles, every_transition_of_a_tenant_that_is_not_listed_is_refused) {
     for (const auto& from : states) {
         for (const auto& to : states) {
             // Put there past the trigger, by the administrator: what is tested is the step away
-            // from it.
+            // from it. A tenant pending deletion goes back to what it was, and has a run.
+            const bool restores = to == "ready" || to == "suspended" || to == "failed";
             database.raw().query_admin(
                 "alter table control.tenant disable trigger guard_status;"
-                "update control.tenant set status = '" +
-                from + "' where id = '" + a.id.str() +
+                "update control.tenant set purge_at = now(), deletion_run = gen_random_uuid(),"
+                " restore_status = '" +
+                (restores ? to : "ready") + "', status = '" + from + "' where id = '" + a.id.str() +
                 "'; alter table control.tenant enable trigger guard_status");
             const bool fine = from == to || (" " + allowed.at(from) + " ").find(" " + to + " ") !=
                                                 std::string::npos;
@@ -269,6 +271,15 @@ TEST_F(roles, every_transition_of_a_tenant_that_is_not_listed_is_refused) {
                 << from << " to " << to;
         }
     }
+    database.raw().query_admin(
+        "alter table control.tenant disable trigger guard_status;"
+        "update control.tenant set status = 'pending_deletion', restore_status = 'suspended'"
+        " where id = '" +
+        a.id.str() + "'; alter table control.tenant enable trigger guard_status");
+    EXPECT_EQ(
+        app.outcome("update control.tenant set status = 'ready' where id = '" + a.id.str() + "'"),
+        "IT001")
+        << "it was suspended";
     EXPECT_EQ(app.outcome("insert into control.tenant (id, slug, name, cell, status)"
                           " values (gen_random_uuid(), 'eee', 'E', 0, 'ready')"),
               "IT001");

@@ -34,6 +34,38 @@ protected:
         static std::atomic<int> count = 0;
         return "wanted once " + std::to_string(++count);
     }
+    /// The request from all of them at once, half to each of two processes.
+    template <class F>
+    std::vector<http_answer> at_once(std::size_t racers, F&& request) {
+        served second(where_.variables());
+        const served* processes[] = {&where_.server(), &second};
+        std::vector<http_answer> answers(racers);
+        std::barrier start(static_cast<std::ptrdiff_t>(racers));
+        std::vector<std::thread> threads;
+        for (std::size_t i = 0; i < racers; ++i) {
+            threads.emplace_back([&, i] {
+                auto client = processes[i % 2]->client();
+                (void)get(client, "/livez");
+                start.arrive_and_wait();
+                answers[i] = request(client);
+            });
+        }
+        for (auto& thread : threads) {
+            thread.join();
+        }
+        return answers;
+    }
+    /// One of them created; the others were told that it runs, or what it made.
+    static void one_created(const std::vector<http_answer>& answers, const http_answer& last) {
+        for (const auto& answer : answers) {
+            if (answer.status == 409) {
+                EXPECT_TRUE(is_problem(answer, 409, "idempotency_in_progress"));
+            } else {
+                EXPECT_EQ(answered(answer), answered(last));
+            }
+        }
+        EXPECT_TRUE(std::ranges::any_of(answers, [](const auto& a) { return a.status != 409; }));
+    }
     static http_answer create(http_client& client, const person& who, const std::string& key,
                               const json::object& body) {
         return post_json(client, projects_path, body, who.auth_with({{"Idempotency-Key", key}}));
@@ -143,37 +175,26 @@ TEST_F(system_idempotency, G23_a_tenant_is_made_once) {
 }
 
 TEST_F(system_idempotency, G23_of_many_at_once_exactly_one_creates) {
-    served second(where_.variables());
-    const served* processes[] = {&where_.server(), &second};
-    constexpr int racers = 64;
     const auto key = fresh_key();
     const auto name = fresh_name();
     const json::object body{{"name", name}};
-    std::vector<http_answer> answers(racers);
-    std::barrier start(racers);
-    std::vector<std::thread> threads;
-    for (int i = 0; i < racers; ++i) {
-        threads.emplace_back([&, i] {
-            auto client = processes[i % 2]->client();
-            (void)get(client, "/livez");
-            start.arrive_and_wait();
-            answers[static_cast<std::size_t>(i)] = create(client, who_, key, body);
-        });
-    }
-    for (auto& thread : threads) {
-        thread.join();
-    }
+    const auto answers =
+        at_once(64, [&](http_client& client) { return create(client, who_, key, body); });
     const auto last = create(key, body);
     ASSERT_EQ(last.status, 201) << last.text();
-    for (const auto& answer : answers) {
-        if (answer.status != 201) {
-            EXPECT_TRUE(is_problem(answer, 409, "idempotency_in_progress"));
-        } else {
-            EXPECT_EQ(answered(answer), answered(last));
-        }
-    }
-    EXPECT_TRUE(std::ranges::any_of(answers, [](const auto& a) { return a.status == 201; }));
+    one_created(answers, last);
     EXPECT_EQ(projects_named(who_, name), "1");
+}
+
+TEST_F(system_idempotency, G23_of_many_registrations_at_once_exactly_one_is_made) {
+    const auto key = fresh_key();
+    const auto slug = where_.fresh_slug("crowd");
+    const auto answers =
+        at_once(32, [&](http_client& client) { return register_with(client, key, slug); });
+    const auto last = register_with(client_, key, slug);
+    ASSERT_EQ(last.status, 202) << last.text();
+    one_created(answers, last);
+    EXPECT_EQ(accounts_of(slug + "@example.org"), "1");
 }
 
 TEST_F(system_idempotency, G23_while_the_first_runs_others_are_told_so_and_never_wait) {
