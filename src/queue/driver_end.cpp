@@ -85,6 +85,7 @@ runtime::awaitable<driver::trial> driver::try_undo(std::size_t index) {
     if (done && transaction.failed() == nullptr) {
         INSULA_FAULT_POINT("queue.after_undo");
         add_row(transaction.pending(), rows, index, view);
+        INSULA_FAULT_POINT("queue.undo_commit_on_wire");
         (void)co_await transaction.commit();
     }
     if (!done || transaction.failed() != nullptr) {

@@ -259,8 +259,7 @@ TEST_P(queue_boundaries, G36_unreadable_input_is_a_failed_run_with_its_bookkeepi
     EXPECT_TRUE(world_.in_order());
 }
 
-INSTANTIATE_TEST_SUITE_P(both, queue_boundaries,
-                         testing::Values(runtime::backend::io_uring, runtime::backend::epoll),
+INSTANTIATE_TEST_SUITE_P(both, queue_boundaries, testing::ValuesIn(backends()),
                          [](const auto& info) { return std::string(runtime::name(info.param)); });
 
 }  // namespace

@@ -433,8 +433,7 @@ TEST_P(queue_engine, wait_final_is_told_of_the_end) {
     EXPECT_EQ(p->engine().changes().watched(), 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(both, queue_engine,
-                         testing::Values(runtime::backend::io_uring, runtime::backend::epoll),
+INSTANTIATE_TEST_SUITE_P(both, queue_engine, testing::ValuesIn(backends()),
                          [](const auto& info) { return std::string(runtime::name(info.param)); });
 
 }  // namespace

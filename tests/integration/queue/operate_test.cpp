@@ -323,8 +323,7 @@ TEST_P(queue_operate, a_page_of_a_long_list_walks_the_primary_key) {
                        "t"));
 }
 
-INSTANTIATE_TEST_SUITE_P(both, queue_operate,
-                         testing::Values(runtime::backend::io_uring, runtime::backend::epoll),
+INSTANTIATE_TEST_SUITE_P(both, queue_operate, testing::ValuesIn(backends()),
                          [](const auto& info) { return std::string(runtime::name(info.param)); });
 
 }  // namespace

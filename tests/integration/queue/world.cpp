@@ -3,7 +3,9 @@
 #include "insula/pg/embedded_migrations.hpp"
 #include "insula/pg/migrate.hpp"
 
+#include <cstdlib>
 #include <stdexcept>
+#include <string_view>
 
 namespace insula::queue::test_support {
 
@@ -170,6 +172,18 @@ process::~process() {
 bool process::drain(std::chrono::milliseconds within) {
     drained_ = true;
     return thread_.run(engine_->drain(runtime::deadline::after(within)), within + 20s);
+}
+
+std::vector<runtime::backend> backends() {
+    const char* named = std::getenv("INSULA_RUNTIME");
+    const std::string_view only = named != nullptr ? named : "";
+    if (only == "epoll") {
+        return {runtime::backend::epoll};
+    }
+    if (only == "io_uring" || only == "auto") {
+        return {runtime::backend::io_uring};
+    }
+    return {runtime::backend::io_uring, runtime::backend::epoll};
 }
 
 engine_options quick(std::chrono::milliseconds lease) {

@@ -21,6 +21,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace insula::queue::test_support {
 
@@ -120,6 +121,10 @@ private:
     std::unique_ptr<queue::engine> engine_;
     bool drained_ = false;
 };
+
+/// What tests run on: the backend that INSULA_RUNTIME names, as scripts/test does for each pass;
+/// both when it names none.
+std::vector<runtime::backend> backends();
 
 /// Options for tests: a short lease and quick polls.
 engine_options quick(std::chrono::milliseconds lease = 1'000ms);
