@@ -73,6 +73,7 @@ TEST_P(queue_retention, each_batch_is_bounded_and_one_process_is_at_it) {
     test::sql_connection b(world_.worker_conninfo());
     a.query("begin");
     EXPECT_EQ(a.query("select queue.clean_up('7 days', 100)").at(0).at(0), "100");
+    b.query("set lock_timeout = '2s'");
     EXPECT_EQ(b.query("select queue.clean_up('7 days', 100)").at(0).at(0), test::null_text);
     a.query("commit");
     EXPECT_EQ(counts(), "150 150 150 0 0");
