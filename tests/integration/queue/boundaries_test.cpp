@@ -79,6 +79,31 @@ TEST_P(queue_boundaries, G31_again_survives_a_death_in_every_batch) {
     EXPECT_TRUE(world_.in_order());
 }
 
+TEST_P(queue_boundaries, a_drain_between_two_batches_repeats_none) {
+    const registry known = knowing(pile());
+    const run_id id = enqueue<pile>({});
+    for (int batch = 1; batch <= 2; ++batch) {
+        fault::arm("queue.after_commit", 1, fault::action::hold);
+        auto p = start(known);
+        while (!fault::holding("queue.after_commit")) {
+            std::this_thread::yield();
+        }
+        // Both are posted to the loop, so the drain has begun when the run goes on.
+        std::promise<void> drained;
+        boost::asio::co_spawn(p->thread().loop().get_executor(),
+                              p->engine().drain(runtime::deadline::after(10s)),
+                              [&](const std::exception_ptr&, bool) { drained.set_value(); });
+        fault::release("queue.after_commit");
+        drained.get_future().get();
+        EXPECT_EQ(world_.text("select count(*) from t.note"), std::to_string(batch));
+    }
+    fault::clear();
+    auto p = start(known);
+    ASSERT_TRUE(world_.ends(id, "done"));
+    EXPECT_EQ(world_.notes_of(id), "1 2 3");
+    EXPECT_EQ(world_.text("select crashes from queue.history"), "0");
+}
+
 TEST_P(queue_boundaries, a_step_in_batches_is_undone_also_when_it_was_cancelled_half_way) {
     fault::arm("queue.after_commit", 2, fault::action::hold);  // behind heap1
     const registry known = knowing(heaps());

@@ -73,6 +73,25 @@ private:
     }
 };
 
+/// Three batches, and nothing before them.
+class pile {
+public:
+    static constexpr std::string_view kind = "test.pile";
+    using input = journey_input;
+    outcome add(database_step& step, const input&) const {
+        const int n = std::stoi(std::string(step.result_of("add").value_or("0"))) + 1;
+        step.deferred().add(add_note, step.run(), std::to_string(n));
+        step.set_result(std::to_string(n));
+        if (n < 3) {
+            step.again();
+        }
+        co_return step_result<>();
+    }
+    static constexpr auto steps() {
+        return queue::steps<pile>({{.name = "add", .run = &pile::add}});
+    }
+};
+
 /// How often stubborn::wait and hanging::wait were begun, and ended.
 inline std::atomic<int> calls_begun{0};
 inline std::atomic<int> calls_ended{0};
