@@ -205,7 +205,8 @@ rows life::fingerprint(tenant_id tenant) {
     const auto name = tenancy::tenant_name(tenant);
     const auto in_schema = "'" + name + "'::regnamespace";
     auto all = database.raw().query_admin(
-        "select 'relation', c.relname, c.relkind::text, o.rolname, c.relacl::text, c.relhasindex::"
+        "select 'relation', c.relname::text, c.relkind::text, o.rolname::text, c.relacl::text, "
+        "c.relhasindex::"
         "text, c.relpersistence::text from pg_class c join pg_roles o on o.oid = c.relowner"
         " where c.relnamespace = " +
         in_schema +
