@@ -209,6 +209,8 @@ int run(const tenant_request& r, outcome (*work)(tenant_desk&, const tenant_requ
     if (!home) {
         return complain(sentence_of(home.error()), wrong_configuration);
     }
+    // What goes wrong is told in one sentence at the end; every attempt to connect is not news.
+    observe::configure_log({.level = observe::log_level::error, .format = values->log_format});
     const auto url = database_url::parse(values->database_url);
     tenant_desk desk(**home, url->conninfo(roles_of(*values)->app(), *values->key()),
                      values->deletion_grace);

@@ -1,6 +1,7 @@
 #include "tenant_office.hpp"
 
 #include "insula/api/tenant_record.hpp"
+#include "insula/pg/embedded_migrations.hpp"
 #include "insula/queue/operate.hpp"
 #include "insula/runtime/timer.hpp"
 
@@ -12,6 +13,8 @@ namespace {
 using tenancy::tenant_status;
 
 constexpr std::chrono::milliseconds look_again{200};
+constexpr pg::statement read_head{
+    "tenant_desk.head", "select coalesce(max(number), 0)::integer from control.migration"};
 
 bool on_its_way(tenant_status status) {
     return status == tenant_status::provisioning || status == tenant_status::pending_deletion ||
@@ -53,6 +56,21 @@ runtime::awaitable<result<>> tenant_desk::open() {
     auto lease = co_await app_.open();
     if (!lease) {
         co_return error(errc::internal, {}, explain(lease.error()));
+    }
+    pg::unit work;
+    work.add(read_head);
+    const auto head = co_await lease->exec(std::move(work));
+    const bool unmade = !head && (head.error().state == pg::sqlstate::insufficient_privilege ||
+                                  head.error().state == pg::sqlstate::undefined_table);
+    if (!head && !unmade) {
+        co_return error(errc::internal, {}, explain(head.error()));
+    }
+    const auto found = unmade ? 0 : head->front().scalar<std::int32_t>();
+    if (const auto needed = pg::embedded_control_migrations().back().number; found < needed) {
+        co_return error(errc::internal, {},
+                        fmt::format("The database is at migration {}, this version needs {}: run "
+                                    "insula migrate.",
+                                    found, needed));
     }
     co_return result<>();
 }

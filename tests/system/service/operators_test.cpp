@@ -1,5 +1,5 @@
 // The operators' API: who may, lists and their cursors, tasks.
-#include "deployment.hpp"
+#include "described.hpp"
 
 namespace insula::test {
 namespace {
@@ -27,6 +27,8 @@ protected:
             const auto answer = ask(path + mark + "limit=" + std::to_string(limit) +
                                     (cursor.empty() ? "" : "&cursor=" + cursor));
             EXPECT_EQ(answer.status, 200) << answer.text();
+            EXPECT_TRUE(is_described(client_, answer, "get",
+                                     "/api/v1/admin" + path.substr(0, path.find('?'))));
             const auto page = parse(answer);
             EXPECT_LE(std::ssize(page.at("items").as_array()), limit);
             for (const auto& item : page.at("items").as_array()) {
@@ -199,6 +201,7 @@ TEST_F(system_operators, tasks_are_listed_filtered_and_explained) {
 
     const auto shown = ask("/tasks/" + task);
     ASSERT_EQ(shown.status, 200) << shown.text();
+    EXPECT_TRUE(is_described(client_, shown, "get", "/api/v1/admin/tasks/{id}"));
     const auto about = parse(shown);
     EXPECT_EQ(text_of(about, "/tenant_id"), tenant);
     EXPECT_EQ(text_of(about, "/steps/0/status"), "failed") << shown.text();
@@ -223,6 +226,7 @@ TEST_F(system_operators, tasks_are_retried_and_cancelled_and_that_is_audited) {
     // Another attempt at something that failed is another task.
     const auto again = order("/tasks/" + task + "/retry");
     ASSERT_EQ(again.status, 202) << again.text();
+    EXPECT_TRUE(is_described(client_, again, "post", "/api/v1/admin/tasks/{id}/retry"));
     const auto next = text_of(parse(again), "/task_id");
     EXPECT_NE(next, task);
     EXPECT_EQ(again.field("Location"), "/api/v1/admin/tasks/" + next);

@@ -167,6 +167,10 @@ TEST(system_commands, from_nothing_to_migrated) {
     const auto unmigrated = run_insula({"serve"}, variables);
     EXPECT_EQ(unmigrated.code, 1);
     EXPECT_THAT(unmigrated.err, HasSubstr("un insula migrate"));
+    const auto no_tenants = run_insula({"tenant", "list"}, variables);
+    EXPECT_EQ(no_tenants.code, 1);
+    EXPECT_THAT(no_tenants.err, HasSubstr("un insula migrate"));
+    expect_sentence(no_tenants);
     const auto behind = run_insula({"doctor"}, variables);
     EXPECT_EQ(behind.code, 1) << behind.out;
     EXPECT_THAT(behind.out, HasSubstr("un insula migrate"));

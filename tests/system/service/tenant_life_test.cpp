@@ -1,5 +1,5 @@
 // The life of a tenant over HTTP: made, used, deleted, taken back, suspended, retried, purged.
-#include "deployment.hpp"
+#include "described.hpp"
 
 #include <csignal>
 
@@ -74,6 +74,7 @@ TEST_F(system_tenant_life, G50_from_registration_to_purge) {
     // Deleted by its owner: nobody writes, the owner gets in, nothing is lost.
     const auto deleted = remove(who, who.slug);
     ASSERT_EQ(deleted.status, 202) << deleted.text();
+    EXPECT_TRUE(is_described(client_, deleted, "delete", "/api/v1/tenants/{slug}"));
     EXPECT_EQ(text_of(parse(deleted), "/status"), "pending_deletion");
     const auto left = where_->database().value_admin("select extract(epoch from '" +
                                                      text_of(parse(deleted), "/purge_at") +
@@ -89,6 +90,7 @@ TEST_F(system_tenant_life, G50_from_registration_to_purge) {
     who.token = text_of(parse(again), "/access_token");
     const auto restored = restore(who);
     ASSERT_EQ(restored.status, 200) << restored.text();
+    EXPECT_TRUE(is_described(client_, restored, "post", "/api/v1/tenants/{slug}/restore"));
     EXPECT_EQ(text_of(parse(restored), "/status"), "ready");
     EXPECT_EQ(text_of(parse(restored), "/slug"), who.slug);
     EXPECT_EQ(text_of(parse(restored), "/role"), "owner");
@@ -101,6 +103,7 @@ TEST_F(system_tenant_life, G50_from_registration_to_purge) {
     const auto purged = delete_json(client_, "/api/v1/admin/tenants/" + who.tenant_id,
                                     {{"confirm", who.slug}, {"immediately", true}}, operators);
     ASSERT_EQ(purged.status, 202) << purged.text();
+    EXPECT_TRUE(is_described(client_, purged, "delete", "/api/v1/admin/tenants/{id}"));
     EXPECT_EQ(text_of(parse(purged), "/status"), "pending_deletion");
     wait_until("the purge", [&] { return status_of(who) == "gone"; });
     EXPECT_EQ(remains(*where_, who), "0 0 0 0 0");
@@ -156,6 +159,7 @@ TEST_F(system_tenant_life, a_user_makes_further_tenants) {
     const auto made =
         post_json(client_, "/api/v1/tenants", {{"name", "The Second"}, {"slug", slug}}, who.auth());
     ASSERT_EQ(made.status, 202) << made.text();
+    EXPECT_TRUE(is_described(client_, made, "post", "/api/v1/tenants"));
     const auto body = parse(made);
     EXPECT_EQ(made.field("Location"), text_of(body, "/status_url"));
     EXPECT_EQ(text_of(body, "/tenant/status"), "provisioning");
@@ -213,6 +217,8 @@ TEST_F(system_tenant_life, a_failed_registration_says_why_and_can_be_retried) {
     where_->database().query_admin(original);
     const auto second = client_.send("POST", url + "/retry", {});
     ASSERT_EQ(second.status, 202) << second.text();
+    EXPECT_TRUE(
+        is_described(client_, second, "post", "/api/v1/registrations/{registration_id}/retry"));
     const auto ready = get(client_, url + "?wait=30");
     EXPECT_EQ(text_of(parse(ready), "/status"), "ready") << ready.text();
     EXPECT_TRUE(parse(ready).at("error").is_null());
@@ -242,6 +248,7 @@ TEST_F(system_tenant_life, whoever_waits_is_told_that_a_step_is_tried_again) {
                std::stoi(text_of(parse(seen), "/steps/0/attempts")) >= 2;
     });
     where_->database().query_admin(original);
+    EXPECT_TRUE(is_described(client_, seen, "get", "/api/v1/registrations/{registration_id}"));
     EXPECT_EQ(text_of(parse(seen), "/status"), "provisioning") << seen.text();
     EXPECT_TRUE(parse(seen).at("error").is_null()) << seen.text();
     EXPECT_EQ(seen.body.find("refused by the test"), std::string::npos);
@@ -258,6 +265,7 @@ TEST_F(system_tenant_life, operators_suspend_and_resume) {
     EXPECT_TRUE(is_problem(office("POST", path + "/retry", operators), 409, "not_failed"));
     const auto suspended = office("POST", path + "/suspend", operators);
     ASSERT_EQ(suspended.status, 200) << suspended.text();
+    EXPECT_TRUE(is_described(client_, suspended, "post", "/api/v1/admin/tenants/{id}/suspend"));
     EXPECT_EQ(text_of(parse(suspended), "/status"), "suspended");
     EXPECT_TRUE(is_problem(office("POST", path + "/suspend", operators), 409, "conflict"));
     EXPECT_TRUE(is_problem(log_in(who), 403, "tenant_suspended"));
