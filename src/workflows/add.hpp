@@ -7,6 +7,7 @@ namespace insula::workflows {
 void add_provisioning(queue::registry& to, const services& with);
 void add_deletion(queue::registry& to, const services& with);
 void add_unverified_purge(queue::registry& to, const services& with);
+void add_clean_up(queue::registry& to, const services& with);
 void add_mail_delivery(queue::registry& to, const services& with);
 void add_resend_verification(queue::registry& to, const services& with);
 

@@ -1,4 +1,5 @@
 #include "add.hpp"
+#include "clean_up.hpp"
 #include "unverified_purge.hpp"
 
 #include <algorithm>
@@ -10,6 +11,7 @@ queue::registry all(const services& with) {
     add_provisioning(known, with);
     add_deletion(known, with);
     add_unverified_purge(known, with);
+    add_clean_up(known, with);
     add_mail_delivery(known, with);
     add_resend_verification(known, with);
     return known;
@@ -17,6 +19,8 @@ queue::registry all(const services& with) {
 
 std::vector<queue::recurring_task> recurring(const services& with) {
     std::vector<queue::recurring_task> tasks;
+    tasks.push_back(queue::recurring<clean_up_job>(
+        "clean-up", queue::schedule::every(std::chrono::hours(1)), {}));
     if (with.unverified_ttl) {
         // A short time to live is a test's or a demonstration's: looked at as often.
         const auto period = std::clamp<std::chrono::milliseconds>(
