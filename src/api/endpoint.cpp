@@ -51,6 +51,7 @@ runtime::awaitable<std::optional<error>> refused_by_now(services& with, const us
     if (refusal == errc::internal || refusal == errc::overloaded) {
         co_return std::nullopt;
     }
+    with.identity.tenants.forget(who.tenant->id);  // looked up again, should it still be asked for
     co_return refusal;
 }
 
