@@ -1,7 +1,8 @@
 // The life of a tenant over HTTP: made, used, deleted, taken back, suspended, retried, purged.
 #include "described.hpp"
 
-#include <csignal>
+#include <array>
+#include <thread>
 
 namespace insula::test {
 namespace {
@@ -334,6 +335,71 @@ TEST_F(system_tenant_life, G44_an_operators_act_that_cannot_be_audited_does_not_
                   who.tenant_id + "'"),
               "0");
     make_project(client_, who, "untouched");
+}
+
+TEST_F(system_tenant_life, G34_changes_of_one_tenant_that_race_leave_it_in_one_piece) {
+    const auto who = where_->make_person("raced");
+    make_project(client_, who, "kept");
+    const auto operators = where_->operator_auth();
+    const auto path = "/api/v1/admin/tenants/" + who.tenant_id;
+    served second(where_->variables());
+    const auto change = [&](http_client& client, int what) {
+        switch (what % 4) {
+            case 0:
+                return client.send("POST", path + "/suspend", operators);
+            case 1:
+                return client.send("POST", path + "/resume", operators);
+            case 2:
+                return delete_json(client, path, {{"confirm", who.slug}}, operators);
+            default:
+                return client.send("POST", "/api/v1/tenants/" + who.slug + "/restore", who.auth());
+        }
+    };
+    std::vector<std::thread> threads;
+    std::array<std::vector<http_answer>, 4> answers;
+    for (std::size_t t = 0; t < answers.size(); ++t) {
+        threads.emplace_back([&, t] {
+            auto client = t % 2 == 0 ? where_->server().client() : second.client();
+            for (int i = 0; i < 20; ++i) {
+                answers[t].push_back(change(client, static_cast<int>(t) + 3 * i));
+            }
+        });
+    }
+    for (auto& thread : threads) {
+        thread.join();
+    }
+    int changes = 0;
+    for (const auto& of_one : answers) {
+        for (const auto& answer : of_one) {
+            changes += answer.status < 300 ? 1 : 0;
+            EXPECT_TRUE(answer.status < 300 || answer.status == 409 || answer.status == 403)
+                << answer.text();
+        }
+    }
+    EXPECT_GT(changes, 4);
+    // As many audit rows as changes, and not more than one deletion that waits.
+    EXPECT_EQ(where_->database().value_admin(
+                  "select count(*) from control.audit_log where action in ('tenant.suspend', "
+                  "'tenant.resume', 'tenant.delete', 'tenant.restore') and tenant_id = '" +
+                  who.tenant_id + "'"),
+              std::to_string(changes));
+    const auto waiting = [&] {
+        return where_->database().value_admin(
+            "select count(*) from queue.run r where r.kind = 'tenant.delete' and r.tenant = '" +
+            who.tenant_id +
+            "' and not exists (select from queue.cancellation c where c.run = r.id)");
+    };
+    if (status_of(who) == "pending_deletion") {
+        EXPECT_EQ(waiting(), "1");
+        (void)change(client_, 3);
+    }
+    if (status_of(who) == "suspended") {
+        (void)change(client_, 1);
+    }
+    EXPECT_EQ(status_of(who), "ready");
+    wait_until("the cancelled deletions to end", [&] { return waiting() == "0"; });
+    EXPECT_EQ(projects_of(who), "1");
+    make_project(client_, who, "after");
 }
 
 // The grace of this one is a second, so that the purge comes by itself.
