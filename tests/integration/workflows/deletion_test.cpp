@@ -59,6 +59,97 @@ TEST_F(deletion, G35_after_its_grace_nothing_is_left_of_a_tenant_but_its_row_and
         "t");
 }
 
+TEST_F(deletion, G35_within_its_grace_a_tenant_is_restored_with_all_its_data_and_its_sessions) {
+    life_process process(database);
+    const auto who = make_ready(process, "back");
+    const auto session = log_in(who);
+    const auto schema = tenancy::tenant_name(who.tenant);
+    run("insert into " + schema +
+        ".projects (id, name) select gen_random_uuid(), 'p' || i"
+        " from generate_series(1, 100) i");
+    const auto data = [&] {
+        return sql("select md5(string_agg(p::text, '' order by id)) from " + schema +
+                   ".projects p");
+    };
+    const auto before = data();
+    const auto tables = fingerprint(who.tenant);
+    const auto write = [&] {
+        return sql_connection(database.conninfo(database.roles().app()))
+            .outcome("select control.assert_session('" + session.session.str() + "', 1, '" +
+                     who.user.str() + "', '" + who.tenant.str() + "')");
+    };
+    ASSERT_TRUE(process.await(identity::request_deletion(process.with(), session, nobody())));
+    EXPECT_EQ(write(), "IS003") << "pending deletion: nothing is written";
+    const auto twice = process.await(identity::request_deletion(process.with(), session, nobody()));
+    ASSERT_FALSE(twice);
+    EXPECT_EQ(twice.error(), errc::tenant_pending_deletion);
+
+    const auto restored =
+        process.await(identity::restore_tenant(process.with(), session, nobody()));
+    ASSERT_TRUE(restored) << restored.error().describe();
+    EXPECT_EQ(restored->status, tenancy::tenant_status::ready);
+    EXPECT_EQ(write(), "00000") << "works at once";
+    EXPECT_EQ(data(), before);
+    EXPECT_EQ(fingerprint(who.tenant), tables);
+    ASSERT_TRUE(becomes("select count(*) from queue.run where kind = 'tenant.delete'", "0"))
+        << "the purge is cancelled with it";
+    EXPECT_EQ(sql("select state from queue.history where kind = 'tenant.delete'"), "6");
+    const auto again = process.await(identity::restore_tenant(process.with(), session, nobody()));
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error(), errc::conflict);
+    EXPECT_EQ(again.error().detail(), "The tenant is ready.");
+}
+
+TEST_F(deletion, G35_a_restored_tenant_is_what_it_was_before) {
+    life_process process(database);
+    const auto by = actor::command_line();
+    const auto who = make_ready(process, "asleep");
+    const auto id = who.tenant;
+    ASSERT_TRUE(process.await(identity::suspend_tenant(process.with(), by, id, nobody())));
+    ASSERT_TRUE(process.await(identity::delete_tenant(process.with(), by, id, false, nobody())));
+    const auto restored = process.await(identity::restore_tenant(process.with(), by, id, nobody()));
+    ASSERT_TRUE(restored) << restored.error().describe();
+    EXPECT_EQ(restored->status, tenancy::tenant_status::suspended);
+    EXPECT_FALSE(restored->purge_at);
+}
+
+TEST_F(deletion, cancelling_its_task_does_not_leave_a_tenant_pending_for_ever) {
+    life_process process(database, quick_engine(), 2s);
+    const auto by = actor::command_line();
+    const auto who = make_ready(process, "stubborn");
+    ASSERT_TRUE(
+        process.await(identity::delete_tenant(process.with(), by, who.tenant, false, nobody())));
+    run("select queue.cancel_run(id) from queue.run where kind = 'tenant.delete'");
+    process.engine().wake();
+    ASSERT_TRUE(
+        becomes("select count(*) from queue.history where kind = 'tenant.delete'"
+                " and state = 6",
+                "1"));
+    EXPECT_EQ(
+        sql("select count(*) from queue.run r join control.tenant t on t.deletion_run = r.id"), "1")
+        << "another task has taken over";
+    ASSERT_TRUE(gets(who.tenant, "gone"));
+}
+
+TEST_F(deletion, a_deletion_that_fails_is_tried_for_ever_and_goes_on_when_the_reason_is_gone) {
+    life_process process(database);
+    const auto by = actor::command_line();
+    const auto who = make_ready(process, "stuck");
+    // An object of somebody else depends on the tenant's role.
+    run("create table public.foreign_one (i int); grant select on public.foreign_one to " +
+        tenancy::tenant_name(who.tenant));
+    ASSERT_TRUE(
+        process.await(identity::delete_tenant(process.with(), by, who.tenant, true, nobody())));
+    ASSERT_TRUE(
+        becomes("select count(*) > 2 from queue.failed_attempt where step = 'drop_schema'"
+                " and code = 'database_error'",
+                "t"));
+    EXPECT_EQ(status(who.tenant), "deleting");
+    run("drop table public.foreign_one");
+    ASSERT_TRUE(gets(who.tenant, "gone"));
+    EXPECT_THAT(leftovers(who.tenant), IsEmpty());
+}
+
 /// A server with the lock table that PostgreSQL has by default; the tests' own one has a larger
 /// one.
 struct default_server {
