@@ -276,6 +276,7 @@ void bench::run() {
         drain_all(found->second.first, found->second.second);
     } else if (s_.what == "enqueue" || s_.what == "enqueue_batch") {
         const bool batch = s_.what == "enqueue_batch";
+        enqueue("bench.call", 1, s_.clients, 1, ~0ULL);  // connections open, statements prepared
         const auto from = clock::now();
         enqueue("bench.call", batch ? 5'000 : 1, batch ? 2 : s_.clients, s_.seconds, ~0ULL);
         print("\"per_second\":%.0f",

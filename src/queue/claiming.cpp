@@ -138,7 +138,11 @@ unsigned engine::state::read_claims(const pg::result_set& rows, std::int64_t tok
         count_.pickup.observe(run.waited);
         count_.attempts.observe(run.attempt);
         in_hand_.insert_or_assign(run.id, token);
-        claimed_.push_back(std::move(run));
+        const detail::place at{r.get<std::int16_t>("priority"), r.get<std::int64_t>("vt")};
+        const auto before = std::upper_bound(
+            claimed_.begin(), claimed_.end(), at,
+            [](const detail::place& place, const auto& other) { return place < other.first; });
+        claimed_.emplace(before, at, std::move(run));
         ++taken;
     }
     count_.claimed.add(taken);
@@ -148,7 +152,7 @@ unsigned engine::state::read_claims(const pg::result_set& rows, std::int64_t tok
 /// What was claimed ahead, and then long runs kept the slots.
 runtime::awaitable<void> engine::state::hand_back() {
     pg::unit work;
-    for (const detail::claimed_run& run : std::exchange(claimed_, {})) {
+    for (const auto& [at, run] : std::exchange(claimed_, {})) {
         work.add(sql::give_back, run.id, run.token, std::chrono::microseconds(0));
         in_hand_.erase(run.id);
     }
@@ -162,7 +166,7 @@ runtime::awaitable<void> engine::state::hand_back() {
 void engine::state::start_waiting() {
     while (!claimed_.empty() && (draining_ || free_slots() > 0)) {
         count_.running.set(++running_);
-        detail::claimed_run run = std::move(claimed_.front());
+        detail::claimed_run run = std::move(claimed_.front().second);
         claimed_.pop_front();
         drivers_.spawn(drive_one(std::move(run)), "run");
     }

@@ -112,8 +112,9 @@ struct engine::state {
     unsigned leaving_ = 0;  // suspects being given back because of it
     // Outside calls that outlived their deadline and their cancellation.
     std::vector<std::unique_ptr<runtime::task_group>> abandoned_;
-    unsigned completing_ = 0;                    // of those, wait for their batch
-    std::deque<detail::claimed_run> claimed_;    // have no slot yet
+    unsigned completing_ = 0;  // of those, wait for their batch
+    // Have no slot yet, in the order of the queue: what was claimed later may go first.
+    std::deque<std::pair<detail::place, detail::claimed_run>> claimed_;
     std::vector<detail::watermark> watermarks_;  // one for each of options_.queues
     std::size_t first_queue_ = 0;                // who is asked first takes turns
     std::uint64_t freed_ = 0;                    // slots, ever

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <limits>
@@ -33,20 +34,25 @@ public:
                 time_point::duration took);
 
     static constexpr std::chrono::milliseconds full_gap_max{1'000};
-    static constexpr int cheapness = 20;  ///< full looks may take a 20th of the time
+    /// What full looks cost beyond other looks may be a 20th of the time: next to nothing while
+    /// little is dead, and then there is one after the other.
+    static constexpr int cheapness = 20;
 
 private:
     place mark_;
     bool short_ = true;
     time_point full_at_{};
     time_point::duration full_gap_ = full_gap_max;
+    time_point::duration usual_{0};  ///< of a look from the mark on; 0: none yet
 };
 
 inline void watermark::looked(place began, std::optional<place> last, bool filled, time_point now,
                               time_point::duration took) {
     if (began == place{}) {
         full_at_ = now;
-        full_gap_ = std::min<time_point::duration>(took * cheapness, full_gap_max);
+        full_gap_ = std::clamp<time_point::duration>((took - usual_) * cheapness, {}, full_gap_max);
+    } else {
+        usual_ = usual_.count() == 0 ? took : std::min(took, usual_ + usual_ / 4);
     }
     short_ = !filled;
     if (last) {

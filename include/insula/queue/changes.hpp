@@ -19,8 +19,9 @@ struct changes_core;
 struct change_waiter;
 }  // namespace detail
 
-/// Told by the engine of this process after each committed step of each run, and by NOTIFY when a
-/// run ended in another process. Usable from any loop.
+/// Told by the engine of this process after each committed step of each run. Of what other
+/// processes do nothing is heard: who waits looks now and then (engine::wait_final does, four times
+/// a second). Usable from any loop.
 class run_changes {
 public:
     run_changes();

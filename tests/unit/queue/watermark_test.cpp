@@ -52,6 +52,17 @@ TEST(watermark, cheap_full_looks_are_frequent) {
     EXPECT_EQ(mark.from(start + 20ms), lowest);
 }
 
+TEST(watermark, where_nothing_is_dead_every_look_is_a_full_one) {
+    watermark mark;
+    mark.looked(lowest, place{0, 100}, true, start, 3ms);
+    mark.looked({0, 100}, place{0, 200}, true, start + 1ms, 2ms);
+    mark.looked(lowest, place{0, 300}, true, start + 60ms, 2ms);
+    EXPECT_EQ(mark.from(start + 60ms), lowest);
+    mark.looked(lowest, place{0, 400}, true, start + 62ms, 2500us);  // half a millisecond more
+    EXPECT_EQ(mark.from(start + 71ms), (place{0, 400}));
+    EXPECT_EQ(mark.from(start + 72ms), lowest);
+}
+
 TEST(watermark, a_full_look_that_finds_something_smaller_goes_on_from_there) {
     watermark mark;
     mark.looked(lowest, place{0, 500}, true, start, 100ms);
