@@ -194,6 +194,22 @@ public:
     }
 };
 
+/// Fails, and would try again in an hour.
+class patient {
+public:
+    static constexpr std::string_view kind = "test.patient";
+    using input = journey_input;
+    outcome fail(database_step&, const input&) const {
+        co_return failure::retryable("later", "later");
+    }
+    static constexpr auto steps() {
+        return queue::steps<patient>(
+            {{.name = "fail",
+              .run = &patient::fail,
+              .retry = {.base = std::chrono::hours(1), .cap = std::chrono::hours(1)}}});
+    }
+};
+
 /// Says what it knows of a run that it cannot read.
 class reader {
 public:

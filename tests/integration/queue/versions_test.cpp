@@ -102,6 +102,18 @@ protected:
         EXPECT_TRUE(world_.becomes("select count(*) > 0 from queue.failed_attempt", "t"));
         return id;
     }
+    /// That it gives back, again and again, what it does not know.
+    static bool postpones(process& p, std::uint64_t times) {
+        const auto until = std::chrono::steady_clock::now() + 10s;
+        while (p.engine().stats().postponed_unknown < times) {
+            if (std::chrono::steady_clock::now() > until) {
+                return false;
+            }
+            std::this_thread::yield();
+        }
+        return true;
+    }
+
     world world_;
 };
 
@@ -128,9 +140,7 @@ TEST_F(queue_versions, what_an_old_process_does_not_know_costs_no_attempt) {
     auto a = start(old_one);
     const run_id id = world_.enqueue(request_for<growing_2>({}));
     ASSERT_TRUE(world_.becomes("select state || ' ' || attempt from queue.run", "2 0"));
-    while (a->engine().stats().postponed_unknown < 3) {
-        std::this_thread::yield();
-    }
+    ASSERT_TRUE(postpones(*a, 3));
     auto b = start(both);
     ASSERT_TRUE(world_.ends(id, "done"));
     EXPECT_EQ(world_.notes_of(id), "a@2 b@2 c@2");
@@ -150,9 +160,7 @@ TEST_F(queue_versions, a_declared_successor_takes_a_run_over_for_good) {
     fault::clear();
     // The old process must leave it alone: it knows no step c.
     auto a = start(old_one);
-    while (a->engine().stats().postponed_unknown == 0) {
-        std::this_thread::yield();
-    }
+    ASSERT_TRUE(postpones(*a, 1));
     EXPECT_TRUE(world_.becomes("select version || ' ' || state from queue.run", "2 2"));
     auto b = start(next);
     ASSERT_TRUE(world_.ends(id, "done"));
