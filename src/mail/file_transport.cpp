@@ -106,18 +106,21 @@ result<> write_mail_file(const std::filesystem::path& folder, const message& mai
 }
 
 result<> check_mail_folder(const std::filesystem::path& folder) {
-    if (auto made = make_folder(folder); !made) {
-        return made;
+    // One that is missing will be made: then it is the folder above that must be writable.
+    auto there = std::filesystem::absolute(folder);
+    std::error_code ec;
+    while (!std::filesystem::exists(there, ec) && there.has_relative_path()) {
+        there = there.parent_path();
     }
-    const descriptor open_folder(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const descriptor open_folder(::open(there.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!open_folder) {
-        return failed("cannot open the folder " + folder.string());
+        return failed("cannot open the folder " + there.string());
     }
     const auto name = ".check." + std::to_string(random_u64()) + ".tmp";
     const descriptor file(::openat(open_folder.get(), name.c_str(),
                                    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file) {
-        return failed("cannot make a file in " + folder.string());
+        return failed("cannot make a file in " + there.string());
     }
     ::unlinkat(open_folder.get(), name.c_str(), 0);
     return {};

@@ -33,7 +33,8 @@ private:
 /// What send() does, on the calling thread. errc::overloaded: trouble with files, may go away.
 [[nodiscard]] result<> write_mail_file(const std::filesystem::path& folder, const message& mail);
 
-/// Whether mail could be written there now; makes the folder when it is missing.
+/// Whether mail could be written there now, and the folder made if it is missing. Leaves nothing
+/// behind.
 [[nodiscard]] result<> check_mail_folder(const std::filesystem::path& folder);
 
 }  // namespace insula::mail

@@ -60,6 +60,17 @@ TEST(smtp_broken, a_repeat_after_an_unknown_end_is_the_same_mail) {
     EXPECT_EQ(to_text(example("run-1")), to_text(example("run-1")));
 }
 
+TEST(smtp_broken, a_connection_that_the_server_has_closed_costs_no_try) {
+    auto server = mail_server::broken("leaves");
+    mail_line line(server.url(), {.smtp = {.deliveries_max = 1}});
+    for (int i = 1; i <= 3; ++i) {
+        const auto done = line.send(example("run-" + std::to_string(i)));
+        EXPECT_TRUE(done.ok()) << done.reason;
+        server.wait_for_line("left " + std::to_string(i));
+    }
+    EXPECT_EQ(server.count("connection"), 3U);
+}
+
 TEST(smtp_broken, while_the_server_hangs_one_mail_tries_and_the_loop_stays_free) {
     auto server = mail_server::broken("silent");
     mail_line line(server.url(), {.smtp = {.deliveries_max = 3, .patience = 300ms}});

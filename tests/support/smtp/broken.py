@@ -8,6 +8,7 @@ reset        takes the mail and cuts the connection without a word
 half         cuts the connection in the middle of the mail
 closed       421 as its greeting
 unwanted     554 as its greeting
+leaves       takes each mail and closes the connection, without a word about it
 no_quit      works, but never answers QUIT
 refuse_hang  550 at RCPT TO, then says nothing more
 """
@@ -69,6 +70,10 @@ async def talk(reader, writer):
                 cut(writer)
                 return
             await say("250 taken")
+            if mode == "leaves":
+                writer.close()
+                print("left", number, flush=True)
+                return
         elif verb == "QUIT":
             if mode == "no_quit":
                 await forever()

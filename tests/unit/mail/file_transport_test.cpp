@@ -137,10 +137,13 @@ TEST(file_transport, an_empty_message_is_a_bug_that_no_retry_helps) {
 
 TEST(file_transport, a_folder_is_checked_without_a_trace) {
     const temporary_folder root;
-    EXPECT_TRUE(check_mail_folder(root.path() / "mail"));
-    EXPECT_TRUE(names_in(root.path() / "mail").empty());
+    EXPECT_TRUE(check_mail_folder(root.path()));
+    EXPECT_TRUE(check_mail_folder(root.path() / "data" / "mail"));
+    EXPECT_TRUE(names_in(root.path()).empty());
     std::ofstream(root.path() / "occupied") << "a file";
     EXPECT_FALSE(check_mail_folder(root.path() / "occupied"));
+    EXPECT_FALSE(check_mail_folder(root.path() / "occupied" / "mail"));
+    EXPECT_FALSE(check_mail_folder("/proc/mail"));
 }
 
 namespace {
