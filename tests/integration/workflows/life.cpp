@@ -286,8 +286,8 @@ token::claims life::make_operator() {
     sql_connection app(database.conninfo(database.roles().app()));
     app.query(
         "insert into control.account (id, email, email_canonical, full_name, password_hash,"
-        " operator, email_verified_at) values ($1, $1, $1, 'Operator', 'x', true, now())",
-        {claims.subject.str()});
+        " operator, email_verified_at) values ($1, $2, $2, 'Operator', 'x', true, now())",
+        {claims.subject.str(), claims.subject.str()});
     app.query(
         "insert into control.session (id, user_id, expires_at)"
         " values ($1, $2, now() + interval '1 day')",

@@ -106,7 +106,10 @@ void running_loop::await(runtime::awaitable<void> work) {
 test_pools::test_pools(runtime::loop& home, const installed_database& database)
     : control(home, {.name = "app", .conninfo = database.conninfo(database.roles().app())}, budget,
               metrics),
-      worker(home, {.name = "worker", .conninfo = database.conninfo(database.roles().worker())},
+      worker(home,
+             {.name = "worker",
+              .conninfo = database.conninfo(database.roles().worker()),
+              .exclusive_max = 8},
              budget, metrics) {
     for (int k = 0; k < installed_cells; ++k) {
         cells.push_back(std::make_unique<pg::pool>(
