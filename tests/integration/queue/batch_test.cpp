@@ -272,6 +272,8 @@ TEST_P(queue_batch, G36_one_that_cannot_be_ended_does_not_stop_the_others) {
         " t.no_end()");
     auto p = start(6, quick(5'000ms));
     ASSERT_TRUE(world_.becomes("select count(*) from queue.history where state = 4", "5"));
+    // The others' calls were not made again for its sake.
+    EXPECT_EQ(count("t.call where run <> '" + what[2].first.str() + "'"), "5");
     world_.db().query_admin("drop trigger no_end on queue.history");
     EXPECT_TRUE(world_.ends(what[2].first, "done"));
     EXPECT_TRUE(world_.in_order());
