@@ -56,9 +56,10 @@ private:
     const smtp_server& server_;
     std::chrono::milliseconds connect_limit_;
     const std::atomic<std::int64_t>& give_up_at_;
-    std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl_;
     smtp_dialogue* said_ = nullptr;  // of the transfer that runs
     std::vector<curl_socket_t> sockets_;
+    // Last, and so gone first: on its way out it closes sockets through us.
+    std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl_;
 };
 
 }  // namespace insula::mail
