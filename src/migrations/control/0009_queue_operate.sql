@@ -84,7 +84,9 @@ create function queue.make_ready(p_run uuid, p_afresh boolean) returns void
 language plpgsql
 as $$
 begin
-    delete from queue.timer t where t.id = p_run;
+    -- A timer that is locked is being fired: by somebody who waits for the run's row and will find it ready.
+    delete from queue.timer t where t.ctid = any (array(
+        select x.ctid from queue.timer x where x.id = p_run for update skip locked));
     with freed as (
         update queue.run r
             set state = 0, ready_at = clock_timestamp(), begun = true, held_step = null, held_end = null,

@@ -39,7 +39,7 @@ TEST_P(queue_takeover, G51_the_rest_take_over_within_the_lease_and_a_second) {
         start();
     }
     std::vector<run_id> ids;
-    for (int i = 0; i < 75 * processes; ++i) {
+    for (int i = 0; i < 50 * processes; ++i) {
         ids.push_back(world_.enqueue(request_for<nap>({})));
     }
     for (int dead = 0; dead + 1 < processes; ++dead) {

@@ -172,6 +172,20 @@ TEST_P(queue_operate, a_run_in_its_backoff_is_retried_or_cancelled_at_once) {
     EXPECT_TRUE(world_.in_order());
 }
 
+TEST_P(queue_operate, a_timer_that_fires_at_that_moment_is_no_deadlock) {
+    const run_id id = enqueue({}, {}, std::chrono::hours(1));
+    world_.db().query_admin("update queue.timer set wake_at = clock_timestamp()");
+    test::sql_connection firing(world_.worker_conninfo());
+    firing.query("begin; select from queue.timer for update");  // as fire_timers' first half
+    EXPECT_EQ(cancel(id).what, operated::done);
+    EXPECT_EQ(firing.query("select queue.fire_timers(10) is null").at(0).at(0), "t");
+    firing.query("commit");
+    EXPECT_EQ(world_.text("select count(*) from queue.ready"), "1");
+    auto p = start();
+    ASSERT_TRUE(world_.ends(id, "cancelled"));
+    EXPECT_TRUE(world_.in_order());
+}
+
 TEST_P(queue_operate, G33_a_held_undo_is_retried_skipped_or_refused_to_cancel) {
     auto p = start();
     const run_id id = held_undo();
