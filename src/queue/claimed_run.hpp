@@ -36,6 +36,10 @@ struct claimed_run {
     std::uint64_t epoch = 0;  ///< of the engine's registration that claimed it
 };
 
+/// Columns of queue.claim that are no part of a claimed_run.
+inline constexpr int claim_priority = 17;
+inline constexpr int claim_vt = 18;
+
 claimed_run read_claim(const pg::row& r, std::int64_t token, std::uint64_t epoch);
 
 /// A row of queue.step.

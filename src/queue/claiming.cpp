@@ -112,7 +112,8 @@ runtime::awaitable<bool> engine::state::claim_once() {
         const pg::result_set& rows = (*got)[i + 1];
         std::optional<detail::place> last;
         for (const pg::row r : rows) {
-            const detail::place at{r.get<std::int16_t>("priority"), r.get<std::int64_t>("vt")};
+            const detail::place at{r.get<std::int16_t>(detail::claim_priority),
+                                   r.get<std::int64_t>(detail::claim_vt)};
             last = last ? std::max(*last, at) : at;
         }
         const unsigned taken = read_claims(rows, token, epoch);
@@ -138,7 +139,8 @@ unsigned engine::state::read_claims(const pg::result_set& rows, std::int64_t tok
         count_.pickup.observe(run.waited);
         count_.attempts.observe(run.attempt);
         in_hand_.insert_or_assign(run.id, token);
-        const detail::place at{r.get<std::int16_t>("priority"), r.get<std::int64_t>("vt")};
+        const detail::place at{r.get<std::int16_t>(detail::claim_priority),
+                               r.get<std::int64_t>(detail::claim_vt)};
         const auto before = std::upper_bound(
             claimed_.begin(), claimed_.end(), at,
             [](const detail::place& place, const auto& other) { return place < other.first; });

@@ -11,25 +11,26 @@ namespace insula::queue {
 namespace detail {
 
 claimed_run read_claim(const pg::row& r, std::int64_t token, std::uint64_t epoch) {
+    // By number, in the order of queue.claim: names are looked up anew in each row.
     claimed_run run;
-    run.id = run_id(r.get<uuid>("id"));
-    run.tenant = r.get<std::optional<tenant_id>>("tenant");
-    run.kind = r.get<std::string>("kind");
-    run.version = r.get<std::int32_t>("version");
-    run.direction = r.get<std::int16_t>("direction");
-    run.step = r.get<std::int32_t>("step");
-    run.attempt = r.get<std::int32_t>("attempt");
-    run.crashes = r.get<std::int32_t>("crashes");
-    run.attempts_max = r.get<std::int32_t>("max_attempts");
-    run.overdue = r.get<bool>("overdue");
-    run.cancel_requested = r.get<bool>("cancel_requested");
-    run.begun = r.get<bool>("begun");
-    run.input = r.get<std::string>("input");
-    run.error_code = r.get<std::optional<std::string>>("error_code").value_or("");
-    run.error_detail = r.get<std::optional<std::string>>("error_detail").value_or("");
-    run.error_internal = r.get<std::optional<std::string>>("error_internal").value_or("");
-    run.waited = std::chrono::microseconds(r.get<std::int64_t>("waited_us"));
-    run.keyed = r.get<bool>("keyed");
+    run.id = run_id(r.get<uuid>(0));
+    run.tenant = r.get<std::optional<tenant_id>>(1);
+    run.kind = r.get<std::string>(2);
+    run.version = r.get<std::int32_t>(3);
+    run.direction = r.get<std::int16_t>(4);
+    run.step = r.get<std::int32_t>(5);
+    run.attempt = r.get<std::int32_t>(6);
+    run.crashes = r.get<std::int32_t>(7);
+    run.attempts_max = r.get<std::int32_t>(8);
+    run.overdue = r.get<bool>(9);
+    run.cancel_requested = r.get<bool>(10);
+    run.begun = r.get<bool>(12);
+    run.input = r.get<std::string>(11);
+    run.error_code = r.get<std::optional<std::string>>(13).value_or("");
+    run.error_detail = r.get<std::optional<std::string>>(14).value_or("");
+    run.error_internal = r.get<std::optional<std::string>>(15).value_or("");
+    run.waited = std::chrono::microseconds(r.get<std::int64_t>(19));
+    run.keyed = r.get<bool>(16);
     run.token = token;
     run.epoch = epoch;
     return run;
