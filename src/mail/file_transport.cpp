@@ -120,7 +120,7 @@ result<> check_mail_folder(const std::filesystem::path& folder) {
     const descriptor file(::openat(open_folder.get(), name.c_str(),
                                    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file) {
-        return failed("cannot make a file in " + there.string());
+        return failed("cannot make a file in " + there.string() + " for " + folder.string());
     }
     ::unlinkat(open_folder.get(), name.c_str(), 0);
     return {};
