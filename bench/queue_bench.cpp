@@ -111,7 +111,12 @@ public:
         app_ = std::make_unique<pg::pool>(
             *loop_,
             pg::pool_options{
-                .name = "app", .conninfo = s_.app, .shared_max = s_.clients, .exclusive_max = 2},
+                // Commits of one pipeline come one after the other: a connection for each client.
+                .name = "app",
+                .conninfo = s_.app,
+                .shared_max = s_.clients,
+                .exclusive_max = 2,
+                .pipeline_max = 1},
             budget_, metrics_);
         worker_ = std::make_unique<pg::pool>(
             *loop_,
