@@ -279,8 +279,7 @@ TEST_P(queue_batch, G36_one_that_cannot_be_ended_does_not_stop_the_others) {
     EXPECT_TRUE(world_.in_order());
 }
 
-INSTANTIATE_TEST_SUITE_P(both, queue_batch,
-                         testing::Values(runtime::backend::io_uring, runtime::backend::epoll),
+INSTANTIATE_TEST_SUITE_P(both, queue_batch, testing::ValuesIn(backends()),
                          [](const auto& info) { return std::string(runtime::name(info.param)); });
 
 }  // namespace

@@ -12,7 +12,7 @@
 namespace insula::queue::test_support {
 
 /// Of the children, and of the rescuers in the tests about them.
-inline constexpr auto lease = std::chrono::milliseconds(600);
+inline constexpr auto lease = std::chrono::milliseconds(400);
 
 struct child_options {
     runtime::backend kind = runtime::backend::epoll;

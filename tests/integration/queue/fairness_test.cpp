@@ -153,8 +153,7 @@ TEST_P(queue_fairness, watermarks_and_claims_ahead_leave_nothing_behind) {
     EXPECT_EQ(a->engine().stats().stale_refused + b->engine().stats().stale_refused, 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(both, queue_fairness,
-                         testing::Values(runtime::backend::io_uring, runtime::backend::epoll),
+INSTANTIATE_TEST_SUITE_P(both, queue_fairness, testing::ValuesIn(backends()),
                          [](const auto& info) { return std::string(runtime::name(info.param)); });
 
 }  // namespace

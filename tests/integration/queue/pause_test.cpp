@@ -125,8 +125,7 @@ TEST_P(queue_pause, metrics_show_what_the_queue_does) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(both, queue_pause,
-                         testing::Values(runtime::backend::io_uring, runtime::backend::epoll),
+INSTANTIATE_TEST_SUITE_P(both, queue_pause, testing::ValuesIn(backends()),
                          [](const auto& info) { return std::string(runtime::name(info.param)); });
 
 }  // namespace

@@ -160,8 +160,7 @@ TEST_P(queue_recurring, a_new_schedule_replaces_the_old_one_and_the_same_keeps_i
               "t");
 }
 
-INSTANTIATE_TEST_SUITE_P(both, queue_recurring,
-                         testing::Values(runtime::backend::io_uring, runtime::backend::epoll),
+INSTANTIATE_TEST_SUITE_P(both, queue_recurring, testing::ValuesIn(backends()),
                          [](const auto& info) { return std::string(runtime::name(info.param)); });
 
 }  // namespace

@@ -81,8 +81,7 @@ TEST_P(queue_retention, each_batch_is_bounded_and_one_process_is_at_it) {
     EXPECT_EQ(b.query("select queue.clean_up('7 days', 100)").at(0).at(0), "50");
 }
 
-INSTANTIATE_TEST_SUITE_P(both, queue_retention,
-                         testing::Values(runtime::backend::io_uring, runtime::backend::epoll),
+INSTANTIATE_TEST_SUITE_P(both, queue_retention, testing::ValuesIn(backends()),
                          [](const auto& info) { return std::string(runtime::name(info.param)); });
 
 }  // namespace
