@@ -4,8 +4,11 @@
 #include "life.hpp"
 #include "trouble.hpp"
 
+#include "insula/app/database_setup.hpp"
+
 #include <fmt/format.h>
 
+#include <fstream>
 #include <future>
 
 namespace insula::test {
@@ -154,6 +157,34 @@ TEST_F(provisioning, G30_of_many_retries_at_once_one_is_taken) {
     EXPECT_EQ(sql("select count(*) from queue.status((select run_id from control.registration))"),
               "1");
     EXPECT_TRUE(becomes("select count(*) from queue.history where kind = 'tenant.provision'", "2"));
+}
+
+TEST_F(life, tenants_made_while_migrate_runs_are_not_left_behind) {
+    life_process process(database);
+    temporary_folder folder;
+    auto values = database.values();
+    values.tenant_migrations = folder.path();
+    std::ofstream(folder.path() + "/0001_projects.sql")
+        << sql("select sql from control.tenant_migration where number = 1");
+    std::vector<tenant_id> tenants;
+    for (int round = 2; round < 6; ++round) {
+        std::ofstream(folder.path() + fmt::format("/000{}_more.sql", round))
+            << fmt::format("create table {{t}}.more_{} (id uuid primary key);\n", round);
+        for (int i = 0; i < 8; ++i) {  // some are made before it, some after, some in between
+            tenants.push_back(register_one(process, fmt::format("t{}-{}", round, i)).tenant);
+        }
+        const auto migrated = app::migrate_database(values, false, [](std::string_view) {});
+        ASSERT_TRUE(migrated) << migrated.error().describe();
+        EXPECT_THAT(migrated->failures, IsEmpty());
+    }
+    ASSERT_TRUE(becomes("select count(*) from control.tenant where status = 'ready'",
+                        std::to_string(tenants.size())));
+    EXPECT_EQ(sql("select string_agg(distinct schema_version::text, ',') from control.tenant"),
+              "5");
+    const auto expected = fingerprint(tenants.back());
+    for (const auto tenant : tenants) {
+        EXPECT_EQ(fingerprint(tenant), expected) << "replayed and migrated are alike";
+    }
 }
 
 TEST_F(provisioning, G36_an_input_that_nobody_can_read_ends_as_a_failed_tenant) {
