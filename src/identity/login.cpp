@@ -17,13 +17,16 @@ constexpr pg::statement find_account{
     "select id, password_hash, email_verified_at is not null, active, operator"
     " from control.account where email_canonical = $1 and released_at is null"};
 // Every state but gone; a person is in few tenants, and the bound keeps an odd one from costing
-// everybody.
+// everybody. A tenant that failed has given its slug back: of two with one slug, the holder counts.
 constexpr pg::statement find_tenants{
     "login.tenants",
-    "select t.id, t.slug, t.name, t.status, t.cell, m.role, m.status from control.account a"
+    "select distinct on (t.slug) t.id, t.slug, t.name, t.status, t.cell, m.role, m.status"
+    " from control.account a"
     " join control.membership m on m.user_id = a.id and m.status <> 'removed'"
     " join control.tenant t on t.id = m.tenant_id and t.status <> 'gone'"
-    " where a.email_canonical = $1 and a.released_at is null order by t.slug limit 1000"};
+    " where a.email_canonical = $1 and a.released_at is null"
+    " order by t.slug, t.status = 'failed' or t.restore_status is not distinct from 'failed',"
+    " t.created_at desc limit 1000"};
 // Checking a password takes its time, and what was read before it may be over: the session is made,
 // and its audit row written, only where account, password, membership and tenant are still as they
 // were.
@@ -162,7 +165,7 @@ std::optional<error> refuse(const context& with, const account& who, const candi
         case suspended:
             return error(errc::tenant_suspended, "The tenant is suspended.");
         case pending_deletion:
-            if (tenant->role == token::role::owner) {
+            if (tenant->role == token::role::owner && tenant->active) {
                 return std::nullopt;  // to restore it
             }
             return error(errc::tenant_pending_deletion, "The tenant is about to be deleted.");
