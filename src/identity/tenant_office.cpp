@@ -1,5 +1,6 @@
 // What operators do to tenants.
 
+#include "taken.hpp"
 #include "tenant_changes.hpp"
 
 #include "insula/identity/run_change.hpp"
@@ -25,7 +26,8 @@ constexpr pg::statement list_records{
 constexpr pg::statement find_by_slug{
     "tenant.by_slug",
     "select id from control.tenant where slug = $1 and status <> 'gone'"
-    " order by status = 'failed', created_at desc limit 1"};
+    " order by status = 'failed' or restore_status is not distinct from 'failed',"
+    " created_at desc limit 1"};
 constexpr pg::statement change_status{"tenant.change_status",
                                       "select control.change_tenant_status($1, $2, $3)"};
 constexpr pg::statement registration_of{
@@ -207,7 +209,7 @@ runtime::awaitable<result<tenant_record>> restore_tenant(tenant_office with, act
     auto work = unit_of(by);
     add_restore(work, tenant);
     const auto audited = audit_change(work, "tenant.restore", tenant, name_of(by), from);
-    return change(with, std::move(work), audited, tenant, from.until, tenancy::to_error);
+    return change(with, std::move(work), audited, tenant, from.until, taken);
 }
 
 }  // namespace insula::identity

@@ -147,7 +147,8 @@ runtime::awaitable<result<tenant_record>> retry_tenant(tenant_office with, actor
 runtime::awaitable<result<tenant_record>> delete_tenant(tenant_office with, actor by,
                                                         tenant_id tenant, bool immediately,
                                                         caller from);
-/// pending_deletion -> what it was before. Error: conflict.
+/// pending_deletion -> what it was before. Errors: conflict; email_taken, when nobody had verified
+/// its address and somebody else has registered it since.
 runtime::awaitable<result<tenant_record>> restore_tenant(tenant_office with, actor by,
                                                          tenant_id tenant, caller from);
 

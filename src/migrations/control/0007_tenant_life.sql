@@ -107,17 +107,24 @@ end
 $$;
 
 -- Back to what it was, and the run that waits is cancelled with it. Should that run be on its way already, it
--- waits for this row's lock and then finds that it is not the tenant's any more.
+-- waits for this row's lock and then finds that it is not the tenant's any more. A registration that was never
+-- verified gets its address back with its tenant, and a new time to verify it.
 create function control.restore_tenant(p_tenant uuid) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_run uuid;
+    v_back_to text;
 begin
     perform control.lock_tenant(p_tenant, 'pending_deletion');
-    select t.deletion_run into v_run from control.tenant t where t.id = p_tenant;
+    select t.deletion_run, t.restore_status into v_run, v_back_to from control.tenant t where t.id = p_tenant;
     perform queue.cancel_run(v_run);
+    if v_back_to <> 'failed' then
+        update control.account a set released_at = null, updated_at = now()
+            from control.registration r
+            where r.tenant_id = p_tenant and r.new_account and a.id = r.user_id and a.released_at is not null;
+    end if;
     update control.tenant t set status = t.restore_status, version = t.version + 1 where t.id = p_tenant;
 end
 $$;
@@ -130,7 +137,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform control.lock_tenant(p_tenant, 'failed');
-    update control.account a set released_at = null
+    update control.account a set released_at = null, updated_at = now()
         from control.registration r
         where r.tenant_id = p_tenant and r.new_account and a.id = r.user_id and a.released_at is not null;
     update control.tenant t
@@ -186,7 +193,7 @@ $$;
 
 -- Registrations nobody ever came back to, oldest first, locked, for their purge: the address was never verified,
 -- nobody ever logged in, nobody else belongs to the tenant. A tenant that somebody has used is not purged here,
--- whatever setting it was used under.
+-- whatever setting it was used under; one that was set up again, or restored, has its time from then.
 create function control.lock_unverified(p_age interval, p_limit integer)
 returns table (tenant_id uuid, user_id uuid)
 language sql
@@ -197,6 +204,7 @@ as $$
     join control.registration r on r.user_id = a.id and r.new_account
     join control.tenant t on t.id = r.tenant_id and t.status in ('ready', 'suspended')
     where a.email_verified_at is null and a.released_at is null and a.created_at < now() - p_age
+        and a.updated_at < now() - p_age
         and not exists (select from control.session s where s.user_id = a.id)
         and not exists (select from control.audit_log l where l.tenant_id = t.id and l.action = 'user.login')
         and not exists (select from control.membership m
@@ -249,6 +257,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform control.lock_tenant(p_tenant, 'deleting');
+    -- A login that had looked before the first step may have made one behind it.
+    update control.session s set ended_at = now(), end_reason = 'tenant_deleted'
+        where s.tenant_id = p_tenant and s.ended_at is null;
     delete from control.registration r where r.tenant_id = p_tenant;
     delete from control.membership m where m.tenant_id = p_tenant;
     -- Stored answers (0008) quote what was in the tenant's tables.

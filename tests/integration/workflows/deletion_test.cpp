@@ -131,6 +131,19 @@ TEST_F(deletion, cancelling_its_task_does_not_leave_a_tenant_pending_for_ever) {
     ASSERT_TRUE(gets(who.tenant, "gone"));
 }
 
+TEST_F(deletion, G35_a_login_that_was_under_way_at_the_beginning_leaves_no_session) {
+    life_process process(database);
+    const auto who = make_ready(process, "going");
+    const auto run = run_id::make().str();
+    sql_connection worker(database.conninfo(database.roles().worker()));
+    worker.query("select control.request_deletion($1, $2, '0', true)", {who.tenant.str(), run});
+    worker.query("select control.begin_deletion($1, $2)", {who.tenant.str(), run});
+    log_in(who);
+    worker.query("select provision.drop_tenant($1)", {who.tenant.str()});
+    worker.query("select control.finish_deletion($1)", {who.tenant.str()});
+    EXPECT_THAT(leftovers(who.tenant), IsEmpty());
+}
+
 TEST_F(deletion, a_deletion_that_fails_is_tried_for_ever_and_goes_on_when_the_reason_is_gone) {
     life_process process(database);
     const auto by = actor::command_line();

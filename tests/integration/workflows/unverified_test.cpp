@@ -12,7 +12,8 @@ struct unverified : life {
 
     void age(const identity::registered& who, const std::string& interval) {
         run("update control.account set created_at = now() - interval '" + interval +
-            "' where id = '" + who.user.str() + "'");
+            "', updated_at = now() - interval '" + interval + "' where id = '" + who.user.str() +
+            "'");
     }
     void purge() {
         sql_connection worker(database.conninfo(database.roles().worker()));
@@ -69,6 +70,23 @@ TEST_F(unverified, who_was_verified_or_used_the_tenant_stays) {
     EXPECT_EQ(sql("select count(*) from control.account where released_at is not null"), "0");
 }
 
+TEST_F(unverified, who_tries_again_has_time_to_verify_again) {
+    const auto worker = database.roles().worker();
+    run("revoke execute on function provision.create_tenant_schema(uuid) from " + worker);
+    const auto who = register_one(process, "late");
+    ASSERT_TRUE(gets(who.tenant, "failed"));
+    run("grant execute on function provision.create_tenant_schema(uuid) to " + worker);
+    age(who, "49 hours");
+    ASSERT_TRUE(process.await(
+        identity::retry_registration(process.with(), who.registration_id.view(), nobody())));
+    ASSERT_TRUE(gets(who.tenant, "ready"));
+    purge();
+    EXPECT_EQ(status(who.tenant), "ready");
+    age(who, "49 hours");
+    purge();
+    EXPECT_EQ(status(who.tenant), "gone");
+}
+
 TEST_F(unverified, many_are_purged_in_one_go_and_an_account_without_a_tenant_as_well) {
     std::vector<identity::registered> all;
     for (int i = 0; i < 60; ++i) {  // more than a batch
@@ -81,7 +99,8 @@ TEST_F(unverified, many_are_purged_in_one_go_and_an_account_without_a_tenant_as_
         identity::delete_tenant(process.with(), by, all.front().tenant, true, nobody())));
     ASSERT_TRUE(gets(all.front().tenant, "gone"));
     EXPECT_FALSE(attempt("many0")) << "its account is still there";
-    run("update control.account set created_at = now() - interval '3 days'");
+    run("update control.account set created_at = now() - interval '3 days',"
+        " updated_at = now() - interval '3 days'");
     run("update control.account set email_verified_at = null where operator");
     purge();
     EXPECT_EQ(sql("select count(*) from control.tenant where status = 'gone'"), "60");
