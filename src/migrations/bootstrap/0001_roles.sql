@@ -63,6 +63,8 @@ begin
     end loop;
 end
 $$;
+-- Every login gives its own up with this when a connection goes back to its pool; it reaches nobody else's.
+grant execute on function pg_catalog.pg_advisory_unlock_all() to public;
 
 create schema if not exists control authorization {role:owner};
 create schema if not exists queue authorization {role:owner};
@@ -145,6 +147,23 @@ begin
 end
 $$;
 
+-- An extension serves the whole database: dropped with the schema it is in, it would take along what other tenants'
+-- tables have of it. So no tenant's schema may be the one.
+create or replace function provision.assert_no_extension(schema_name text) returns void
+language plpgsql stable strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found text := (select string_agg(e.extname, ', ') from pg_extension e
+                   join pg_namespace n on n.oid = e.extnamespace where n.nspname = schema_name);
+begin
+    if found is not null then
+        raise exception using errcode = 'IT007', message = 'extension ' || found || ' is in schema ' || schema_name ||
+            ', but serves all tenants: an administrator installs it, in a schema of its own';
+    end if;
+end
+$$;
+
 -- Applies what is missing, in number order, and returns the version reached. `{t}` in a migration is the
 -- quoted schema. The shared advisory lock is how `insula migrate` waits for provisioning that has
 -- already read an older list (key: 0x696e73756c6101).
@@ -166,6 +185,7 @@ begin
         execute replace(step.sql, '{t}', quote_ident(schema_name));
         reached := step.number;
     end loop;
+    perform provision.assert_no_extension(schema_name);
     execute format('grant select, insert, update, delete on all tables in schema %I to %I',
                    schema_name, schema_name);
     execute format('grant usage on all sequences in schema %I to %I', schema_name, schema_name);
@@ -180,6 +200,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform provision.assert_status(tenant, 'provisioning', 'failed', 'deleting');
+    perform provision.assert_no_extension(provision.tenant_name(tenant));
     execute format('drop schema if exists %I cascade', provision.tenant_name(tenant));
 end
 $$;
@@ -262,6 +283,7 @@ alter function provision.assert_status(uuid, text[]) owner to {role:gatekeeper};
 revoke create, usage on schema provision from {role:gatekeeper};
 grant execute on function provision.tenant_name(uuid), provision.assert_status(uuid, text[])
     to {role:worker}, {role:owner}, {role:provisioner}, {role:schema_owner};
+grant execute on function provision.assert_no_extension(text) to {role:schema_owner};
 grant execute on function provision.create_tenant_role(uuid, integer), provision.drop_tenant_role(uuid),
     provision.create_tenant_schema(uuid), provision.drop_tenant_schema(uuid),
     provision.empty_tenant_schema(uuid, integer), provision.create_tenant(uuid, integer),

@@ -100,6 +100,18 @@ TEST_F(scope, G03_nothing_of_a_unit_outlives_it_after_success_and_after_an_error
     EXPECT_EQ(state(), before);
 }
 
+TEST_F(scope, G03_an_exclusive_connection_of_each_login_comes_back_clean_and_is_used_again) {
+    for (auto* pool : {&pools.control, &pools.worker, pools.cells.front().get()}) {
+        const auto backend = [&] {
+            auto lent =
+                loop.await(pool->acquire(runtime::deadline::after(std::chrono::seconds(10))));
+            return lent.value().backend_pid();
+        };
+        const int first = backend();
+        EXPECT_EQ(backend(), first) << pool->name();
+    }
+}
+
 TEST_F(scope, a_write_of_an_ended_session_raises_before_it_touches_anything) {
     sql_connection app(database.conninfo(database.roles().app()));
     app.query("update control.session set ended_at = now() where id = '" + a.session.str() + "'");

@@ -179,6 +179,34 @@ TEST_F(setup, a_tenant_migration_cannot_reach_outside_tenant_schemas) {
               "0");
 }
 
+// Tenants' tables that use an extension hang on it: the end of the tenant whose schema it is in
+// would take their columns along.
+TEST_F(setup, an_extension_is_no_tenants_own) {
+    const auto first = database.make_tenant(0, "one");
+    database.make_tenant(0, "two");
+    put_built_in();
+    put("0002_citext.sql",
+        "create extension if not exists citext schema {t};"
+        "alter table {t}.projects add remark text;\n");
+    const auto summary = app::migrate_database(values, false, silent);
+    ASSERT_TRUE(summary) << summary.error().describe();
+    ASSERT_EQ(summary->failures.size(), 2U);
+    EXPECT_NE(summary->failures[0].find("IT007"), std::string::npos) << summary->failures[0];
+    EXPECT_EQ(database.raw().value_admin("select count(*) from pg_extension where extname = "
+                                         "'citext'"),
+              "0");
+    // One that came there otherwise holds the purge up, instead of going with it.
+    database.raw().query_admin("create extension citext schema " + first.schema());
+    sql_connection worker(database.conninfo(database.roles().worker()));
+    database.raw().query_admin(
+        "alter table control.tenant disable trigger guard_status;"
+        "update control.tenant set status = 'deleting' where id = '" +
+        first.id.str() + "'; alter table control.tenant enable trigger guard_status");
+    EXPECT_EQ(worker.outcome("select provision.drop_tenant('" + first.id.str() + "')"), "IT007");
+    database.raw().query_admin("create schema shared; alter extension citext set schema shared");
+    EXPECT_EQ(worker.outcome("select provision.drop_tenant('" + first.id.str() + "')"), "00000");
+}
+
 TEST_F(setup, names_and_numbers_of_files_are_checked) {
     put("0002_gap.sql", "select 1");
     EXPECT_FALSE(app::tenant_migration_files::load(values));
