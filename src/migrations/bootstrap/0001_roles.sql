@@ -224,19 +224,19 @@ begin
     if schema_id is null then
         return 0;
     end if;
-    with newest as (
+    with newest as materialized (
         select d.classid, d.objid from pg_depend d
         where d.refclassid = 'pg_namespace'::regclass and d.refobjid = schema_id and d.deptype = 'n'
             and d.classid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass)
-            -- An identity's sequence goes with its column, a member of an extension with the extension.
-            and not exists (select from pg_depend o where o.classid = d.classid and o.objid = d.objid
-                            and o.objsubid = 0 and o.deptype in ('i', 'e'))
-        order by d.objid desc limit 100)
+        order by d.objid desc limit 200)
     select array_agg(format('drop %s if exists %s cascade', i.type, i.identity) order by n.objid desc),
             array_agg(4 + (select count(*) from pg_depend h
                            where h.refclassid = n.classid and h.refobjid = n.objid) order by n.objid desc)
         into statements, weights
-        from newest n, pg_identify_object(n.classid, n.objid, 0) i;
+        from newest n, pg_identify_object(n.classid, n.objid, 0) i
+        -- An identity's sequence goes with its column, a member of an extension with the extension.
+        where not exists (select from pg_depend o where o.classid = n.classid and o.objid = n.objid
+                          and o.objsubid = 0 and o.deptype in ('i', 'e'));
     while dropped < coalesce(cardinality(statements), 0) loop
         spent := spent + weights[dropped + 1];
         exit when spent > weight and dropped > 0;
