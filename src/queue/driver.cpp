@@ -6,6 +6,9 @@
 #include "insula/queue/fault.hpp"
 #include "insula/runtime/timer.hpp"
 
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <fmt/format.h>
@@ -24,18 +27,25 @@ constexpr unsigned doubts_max = 20;
 }  // namespace
 
 runtime::awaitable<step_result<>> guarded(runtime::awaitable<step_result<>> call) {
+    std::string what;
+    bool aborted = false;
     try {
         co_return co_await std::move(call);
     } catch (const boost::system::system_error& e) {
-        if (e.code() == boost::asio::error::operation_aborted) {
-            throw;  // this engine is being stopped
-        }
-        co_return failure::retryable("exception", {}, e.what());
+        aborted = e.code() == boost::asio::error::operation_aborted;
+        what = e.what();
     } catch (const std::exception& e) {
-        co_return failure::retryable("exception", {}, e.what());
+        what = e.what();
     } catch (...) {
-        co_return failure::retryable("exception", {}, "not a std::exception");
+        what = "not a std::exception";
     }
+    // A step may run into an abort of its own making, such as a timeout by cancelling.
+    if (aborted && (co_await boost::asio::this_coro::cancellation_state).cancelled() !=
+                       boost::asio::cancellation_type::none) {
+        // This engine is being stopped.
+        throw boost::system::system_error(boost::asio::error::operation_aborted);
+    }
+    co_return failure::retryable("exception", {}, std::move(what));
 }
 
 namespace {

@@ -80,6 +80,8 @@ private:
     runtime::awaitable<move> undo_outside(std::size_t index);
     runtime::awaitable<move> intend(std::size_t index);
     runtime::awaitable<step_result<>> call(std::size_t index, std::optional<std::string>& stored);
+    runtime::awaitable<step_result<>> call_now(std::size_t index,
+                                               std::optional<std::string>& stored);
     std::string outside_key(std::string_view step) const;
 
     // driver_batch.cpp: runs that end together with others
@@ -120,11 +122,20 @@ private:
     static constexpr unsigned conflicts_max =
         4;  ///< repeats at once, before it counts as a failure
 
+    /// What an outside call of this claim came to.
+    struct answer {
+        int direction;
+        std::size_t index;
+        step_result<> done;
+        std::optional<std::string> stored;
+    };
+
     engine::state& engine_;
     claimed_run run_;
     const definition* definition_ = nullptr;
     definition::input_ptr input_;
     std::vector<step_row> rows_;
+    std::optional<answer> answer_;
     bool finish_alone_ = false;  ///< on_finish failed together with the last step: now apart
     unsigned doubts_ = 0;        ///< in a row, without progress
     bool commit_lost_ = false;   ///< the doubt may be about our own commit

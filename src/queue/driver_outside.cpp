@@ -3,6 +3,7 @@
 #include "queue/driver.hpp"
 #include "queue/statements.hpp"
 
+#include "insula/core/text.hpp"
 #include "insula/observe/log.hpp"
 #include "insula/queue/fault.hpp"
 #include "insula/runtime/task_group.hpp"
@@ -77,9 +78,24 @@ std::string driver::outside_key(std::string_view step) const {
     return fmt::format("{}/{}/{}", run_.id.str(), step, run_.direction > 0 ? "run" : "undo");
 }
 
-/// The call itself, cut off at its deadline. `stored` gets what it stored.
+/// A call is made once for each claim: while its answer cannot be written down, it is kept.
 runtime::awaitable<step_result<>> driver::call(std::size_t index,
                                                std::optional<std::string>& stored) {
+    if (!answer_ || answer_->direction != run_.direction || answer_->index != index) {
+        std::optional<std::string> result;
+        step_result<> done = co_await call_now(index, result);
+        if (done && result && (!valid_utf8(*result) || result->find('\0') != result->npos)) {
+            done = failure::final("invalid_result", {}, "what the step stored is no text");
+        }
+        answer_ = {run_.direction, index, std::move(done), std::move(result)};
+    }
+    stored = answer_->stored;
+    co_return answer_->done;
+}
+
+/// The call itself, cut off at its deadline. `stored` gets what it stored.
+runtime::awaitable<step_result<>> driver::call_now(std::size_t index,
+                                                   std::optional<std::string>& stored) {
     const step_info& step = info(index);
     const auto frame = std::make_shared<outside_call>(run_, rows_, step, *definition_, index,
                                                       input_, outside_key(step.name));

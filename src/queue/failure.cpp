@@ -1,8 +1,12 @@
 #include "insula/queue/failure.hpp"
 
+#include "insula/core/text.hpp"
+
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace insula::queue {
 
@@ -21,18 +25,43 @@ bool hopeless(const pg::pg_error& error) {
            kind == "42" || kind == "P0" || kind == "IT";
 }
 
+constexpr std::size_t text_bytes_max = 16 * 1024;
+
+/// What the database takes: whoever wrote it, a failure must be possible to record.
+std::string storable(std::string text) {
+    if (text.size() <= text_bytes_max && valid_utf8(text) && text.find('\0') == text.npos) {
+        return text;
+    }
+    std::string_view rest = text;
+    std::string good;
+    while (!rest.empty() && good.size() < text_bytes_max) {
+        std::size_t size = 1;
+        while (size < std::min<std::size_t>(rest.size(), 4) && !valid_utf8(rest.substr(0, size))) {
+            ++size;
+        }
+        const bool fine = valid_utf8(rest.substr(0, size)) && rest.front() != '\0';
+        good += fine ? rest.substr(0, size) : "\xef\xbf\xbd";
+        rest.remove_prefix(fine ? size : 1);
+    }
+    return good;
+}
+
 }  // namespace
 
+failure::failure(bool final, std::string code, std::string detail, std::string internal)
+    : final_(final),
+      code_(storable(std::move(code))),
+      detail_(storable(std::move(detail))),
+      internal_(storable(std::move(internal))) {}
+
 failure::failure(const pg::pg_error& error)
-    : final_(hopeless(error)),
-      code_(error.state == pg::sqlstate::query_canceled ? "timeout" : "database_error"),
-      internal_(fmt::format("{} {}", error.state.str(), error.message)) {}
+    : failure(hopeless(error),
+              error.state == pg::sqlstate::query_canceled ? "timeout" : "database_error", {},
+              fmt::format("{} {}", error.state.str(), error.message)) {}
 
 failure::failure(const insula::error& error)
-    : final_(error.code() != errc::overloaded),
-      code_(error.name()),
-      detail_(error.detail()),
-      internal_(error.internal()) {}
+    : failure(error.code() != errc::overloaded, std::string(error.name()),
+              std::string(error.detail()), std::string(error.internal())) {}
 
 std::string failure::describe() const {
     return fmt::format("{}{}: {} [{}]", code_, final_ ? " (final)" : "", detail_, internal_);

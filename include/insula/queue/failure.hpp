@@ -13,7 +13,8 @@
 namespace insula::queue {
 
 /// Why a step failed, and whether trying again can help. `code` is stable snake_case, `detail` is
-/// safe for clients (a waiting registrant reads both), `internal` is for operators and logs.
+/// safe for clients (a waiting registrant reads both), `internal` is for operators and logs. Bytes
+/// that are no text become U+FFFD, and each of the three is cut at 16 KiB.
 class failure {
 public:
     failure() = default;  ///< no failure: what error() of a success gives
@@ -39,11 +40,7 @@ public:
     [[nodiscard]] std::string describe() const;
 
 private:
-    failure(bool final, std::string code, std::string detail, std::string internal)
-        : final_(final),
-          code_(std::move(code)),
-          detail_(std::move(detail)),
-          internal_(std::move(internal)) {}
+    failure(bool final, std::string code, std::string detail, std::string internal);
 
     bool final_ = false;
     std::string code_;

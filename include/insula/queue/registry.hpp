@@ -6,6 +6,7 @@
 #include "insula/queue/workflow.hpp"
 
 #include <cstddef>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -137,19 +138,19 @@ public:
     }
     runtime::awaitable<step_result<>> run(std::size_t index, database_step& step,
                                           const void* in) const override {
-        return (workflow_.*rows_[index].run)(step, *static_cast<const input*>(in));
+        return begun(rows_[index].run, step, in);
     }
     runtime::awaitable<step_result<>> call(std::size_t index, outside_step& step,
                                            const void* in) const override {
-        return (workflow_.*rows_[index].call)(step, *static_cast<const input*>(in));
+        return begun(rows_[index].call, step, in);
     }
     runtime::awaitable<step_result<>> undo(std::size_t index, database_step& step,
                                            const void* in) const override {
-        return (workflow_.*rows_[index].undo)(step, *static_cast<const input*>(in));
+        return begun(rows_[index].undo, step, in);
     }
     runtime::awaitable<step_result<>> undo_call(std::size_t index, outside_step& step,
                                                 const void* in) const override {
-        return (workflow_.*rows_[index].undo_call)(step, *static_cast<const input*>(in));
+        return begun(rows_[index].undo_call, step, in);
     }
     bool has_finish() const noexcept override { return has_on_finish<W>; }
     runtime::awaitable<step_result<>> finish(database_step& step, const void* in,
@@ -177,6 +178,19 @@ private:
                   "see detail::wrong_steps in insula/queue/registry.hpp for the rules");
 
     static runtime::awaitable<step_result<>> nothing() { co_return step_result<>{}; }
+    static runtime::awaitable<step_result<>> thrown(std::exception_ptr what) {
+        std::rethrow_exception(what);
+        co_return step_result<>{};
+    }
+    /// A step need not be a coroutine: what it throws at once comes out where one is awaited, too.
+    template <class Member, class Step>
+    runtime::awaitable<step_result<>> begun(Member member, Step& step, const void* in) const {
+        try {
+            return (workflow_.*member)(step, *static_cast<const input*>(in));
+        } catch (...) {
+            return thrown(std::current_exception());
+        }
+    }
 
     static std::vector<int> older() {
         if constexpr (has_continues<W>) {
