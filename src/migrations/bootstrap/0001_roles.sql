@@ -217,6 +217,7 @@ declare
     schema_id oid := (select n.oid from pg_namespace n where n.nspname = provision.tenant_name(tenant));
     dropped integer := 0;
     spent bigint := 0;
+    oldest oid;
     statements text[];
     weights bigint[];
 begin
@@ -224,19 +225,27 @@ begin
     if schema_id is null then
         return 0;
     end if;
-    with newest as materialized (
-        select d.classid, d.objid from pg_depend d
-        where d.refclassid = 'pg_namespace'::regclass and d.refobjid = schema_id and d.deptype = 'n'
-            and d.classid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass)
-        order by d.objid desc limit 200)
-    select array_agg(format('drop %s if exists %s cascade', i.type, i.identity) order by n.objid desc),
-            array_agg(4 + (select count(*) from pg_depend h
-                           where h.refclassid = n.classid and h.refobjid = n.objid) order by n.objid desc)
-        into statements, weights
-        from newest n, pg_identify_object(n.classid, n.objid, 0) i
+    loop
+        with newest as materialized (
+            select d.classid, d.objid from pg_depend d
+            where d.refclassid = 'pg_namespace'::regclass and d.refobjid = schema_id and d.deptype = 'n'
+                and d.classid in ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass)
+                and (oldest is null or d.objid < oldest)
+            order by d.objid desc limit 200),
         -- An identity's sequence goes with its column, a member of an extension with the extension.
-        where not exists (select from pg_depend o where o.classid = n.classid and o.objid = n.objid
-                          and o.objsubid = 0 and o.deptype in ('i', 'e'));
+        free as (
+            select n.* from newest n
+            where not exists (select from pg_depend o where o.classid = n.classid and o.objid = n.objid
+                              and o.objsubid = 0 and o.deptype in ('i', 'e')))
+        select array_agg(format('drop %s if exists %s cascade', i.type, i.identity) order by f.objid desc),
+                array_agg(4 + (select count(*) from pg_depend h
+                               where h.refclassid = f.classid and h.refobjid = f.objid) order by f.objid desc),
+                (select min(n.objid) from newest n)
+            into statements, weights, oldest
+            from free f, pg_identify_object(f.classid, f.objid, 0) i;
+        -- All of these may be part of something older.
+        exit when statements is not null or oldest is null;
+    end loop;
     while dropped < coalesce(cardinality(statements), 0) loop
         spent := spent + weights[dropped + 1];
         exit when spent > weight and dropped > 0;
