@@ -39,7 +39,7 @@ inline std::unique_ptr<loop> new_loop(loop_options options) {
 }
 
 // Nothing here waits longer: a test that hangs fails instead, with its name.
-inline constexpr std::chrono::seconds patience{30};
+inline constexpr std::chrono::seconds patience{120};
 
 // A loop of the backend under test.
 class loop_test : public testing::TestWithParam<backend> {
