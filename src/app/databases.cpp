@@ -46,7 +46,7 @@ databases::databases(loop_set& loops, const config& values, const database_url& 
               metrics, &resolver),
       worker(loops.first(),
              options_for("worker", url.conninfo(roles.worker(), key), 1,
-                         std::max(values.workers, 1U) + 2),
+                         std::max(values.workers, 1U) + 4),
              budget, metrics, &resolver),
       cell_pools(make_cells(loops, values, url, roles, key, budget, metrics, resolver)),
       cells(pointers(cell_pools)) {}

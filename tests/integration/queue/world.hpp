@@ -28,6 +28,19 @@ namespace insula::queue::test_support {
 using namespace std::chrono_literals;
 using test::test_database;
 
+/// A counter moves when an answer arrives, a moment after others see the rows.
+inline testing::AssertionResult counts(const engine& which, std::uint64_t engine_stats::* counter,
+                                       std::uint64_t wanted) {
+    const auto until = std::chrono::steady_clock::now() + 5s;
+    while (which.stats().*counter < wanted && std::chrono::steady_clock::now() < until) {
+        std::this_thread::yield();
+    }
+    const std::uint64_t found = which.stats().*counter;
+    return found == wanted
+               ? testing::AssertionSuccess()
+               : testing::AssertionFailure() << "counted " << found << ", not " << wanted;
+}
+
 /// Roles, schema and migration as the service has them, and a schema `t` for what the tests' steps
 /// do: t.effect (run, step, direction, n), t.call (run, step, direction, key), t.ended (run, what,
 /// step, code), t.note (run, what, n).
