@@ -70,6 +70,9 @@ private:
                                                       std::size_t index, step_view& view);
     void add_row(pg::unit& work, std::vector<step_row>& rows, std::size_t index,
                  const step_view& view) const;
+    bool stands_alone(const step_transaction& transaction, const step_view& view) const;
+    void add_alone(step_transaction& transaction, std::vector<step_row>& rows, std::size_t index,
+                   const step_view& view, bool ends) const;
     runtime::awaitable<std::optional<trial>> try_finish_with(step_transaction& transaction,
                                                              pg::lease& connection,
                                                              std::vector<step_row>& rows);

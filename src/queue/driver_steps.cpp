@@ -90,7 +90,7 @@ runtime::awaitable<std::optional<driver::trial>> driver::begin(pg::lease& connec
     co_return std::nullopt;
 }
 
-/// One database step inside an open transaction, and the row that proves it. Set: it failed.
+/// One database step inside an open transaction. Set: it failed.
 runtime::awaitable<std::optional<driver::trial>> driver::try_step(step_transaction& transaction,
                                                                   pg::lease& connection,
                                                                   std::vector<step_row>& rows,
@@ -110,7 +110,6 @@ runtime::awaitable<std::optional<driver::trial>> driver::try_step(step_transacti
                                      done ? std::nullopt : std::optional(done.error()), index);
     }
     INSULA_FAULT_POINT("queue.after_effect");
-    add_row(transaction.pending(), rows, index, view);
     co_return std::nullopt;
 }
 
@@ -149,6 +148,32 @@ void driver::add_row(pg::unit& work, std::vector<step_row>& rows, std::size_t in
             .compensable = compensation.has_value()};
 }
 
+/// A step that has its transaction for itself and put nothing into it.
+bool driver::stands_alone(const step_transaction& transaction, const step_view& view) const {
+#ifdef INSULA_FAULT_POINTS
+    if (engine_.options_.unfenced_for_negative_control) {
+        return false;
+    }
+#endif
+    return view.may_repeat && !view.again && transaction.only_fence() &&
+           find_row(rows_, 1, run_.step) == nullptr;
+}
+
+void driver::add_alone(step_transaction& transaction, std::vector<step_row>& rows,
+                       std::size_t index, const step_view& view, bool ends) const {
+    const auto compensation = compensation_of(info(index));
+    const auto lock_ms = static_cast<std::int32_t>(engine_.options_.lock_timeout.count());
+    pg::unit whole;
+    whole.add(ends ? sql::end_alone : sql::step_alone, run_.id, run_.token, run_.step, heeds(),
+              lock_ms, view.name, view.attempt, view.result, compensation);
+    transaction.replace(std::move(whole));
+    rows.push_back({.direction = 1,
+                    .seq = run_.step,
+                    .name = std::string(view.name),
+                    .result = view.result,
+                    .compensable = compensation.has_value()});
+}
+
 /// Behind the last step: on_finish and the move to history in the same transaction. Set: it failed.
 runtime::awaitable<std::optional<driver::trial>> driver::try_finish_with(
     step_transaction& transaction, pg::lease& connection, std::vector<step_row>& rows) {
@@ -179,6 +204,7 @@ runtime::awaitable<driver::trial> driver::try_group(std::size_t first, std::size
     add_fence(transaction.pending(), static_cast<int>(end), heeds());
     std::vector<step_row> rows = rows_;
     bool again = false;
+    bool ended_alone = false;
     for (std::size_t i = first; i < end; ++i) {
         step_view view;
         view.may_repeat = end == first + 1;
@@ -186,9 +212,16 @@ runtime::awaitable<driver::trial> driver::try_group(std::size_t first, std::size
             co_return *ended;
         }
         again = view.again;
+        ended_alone = with_finish && !definition_->has_finish();
+        if ((ended_alone || !with_finish) && stands_alone(transaction, view)) {
+            add_alone(transaction, rows, i, view, ended_alone);
+        } else {
+            ended_alone = false;
+            add_row(transaction.pending(), rows, i, view);
+        }
     }
     with_finish = with_finish && !again;
-    if (with_finish) {
+    if (with_finish && !ended_alone) {
         if (auto ended = co_await try_finish_with(transaction, connection, rows)) {
             co_return *ended;
         }

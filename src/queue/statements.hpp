@@ -35,6 +35,10 @@ inline constexpr pg::statement insert_step{"queue.insert_step",
                                            "insert into queue.step (run, direction, seq, name, "
                                            "state, token, attempts, result, compensation)"
                                            " values ($1, $2, $3, $4, 1, $5, $6, $7, $8)"};
+inline constexpr pg::statement step_alone{
+    "queue.step_alone", "select queue.step_alone($1, $2, $3, $4, $5, $6, $7, $8, $9)"};
+inline constexpr pg::statement end_alone{
+    "queue.end_alone", "select queue.end_alone($1, $2, $3, $4, $5, $6, $7, $8, $9)"};
 inline constexpr pg::statement stay{"queue.stay",
                                     "select queue.stay($1, $2, $3, $4, $5, $6, $7, $8, $9)"};
 inline constexpr pg::statement adopt{"queue.adopt", "select queue.adopt($1, $2, $3)"};

@@ -50,8 +50,14 @@ pg::unit step_transaction::take_pending() {
         enqueues_ = enqueues_ || e.text.data() == sql::enqueue.text.data() ||
                     e.text.data() == sql::enqueue_batch.text.data();
     }
+    sent_any_ = true;
     sent_ = std::exchange(marks_, {{0, marks_.back().whose}});
     return std::exchange(pending_, {});
+}
+
+void step_transaction::replace(pg::unit whole) {
+    pending_ = std::move(whole);
+    options_.lock_timeout = std::chrono::milliseconds(-1);
 }
 
 void step_transaction::belongs_to(std::size_t whose) {

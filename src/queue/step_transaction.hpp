@@ -45,6 +45,10 @@ public:
     runtime::awaitable<pg::pg_result<pg::results>> exec(pg::unit work);
     runtime::awaitable<pg::pg_result<pg::lease*>> flush();
     runtime::awaitable<pg::pg_result<>> commit();
+    /// Nothing was sent, and only the fence waits to be.
+    bool only_fence() const noexcept { return !sent_any_ && pending_.size() == 1; }
+    /// Instead of what waits: the one statement that is the transaction, with limits of its own.
+    void replace(pg::unit whole);
 
     /// The first error that PostgreSQL or the connection gave, whoever saw it; null: none.
     const pg::pg_error* failed() const noexcept { return failed_ ? &*failed_ : nullptr; }
@@ -65,6 +69,7 @@ private:
     pg::unit pending_;
     std::optional<pg::pg_error> failed_;
     bool enqueues_ = false;
+    bool sent_any_ = false;
     std::vector<mark> marks_{{0, 0}};  // of what gathers
     std::vector<mark> sent_{{0, 0}};   // of what was sent last
     std::size_t blamed_ = 0;

@@ -9,9 +9,10 @@ create function queue.fence(p_run uuid, p_token bigint, p_direction smallint, p_
 language plpgsql
 as $$
 declare
+    -- As an expression, which costs less than a statement.
+    v_set text := set_config('idle_in_transaction_session_timeout', p_idle_ms::text, true);
     v_stop boolean;
 begin
-    perform set_config('idle_in_transaction_session_timeout', p_idle_ms::text, true);
     update queue.run r
         set step = p_next, attempt = 1, begun = false,
             error_code = case when p_direction = 1 then null else r.error_code end,
@@ -27,6 +28,65 @@ begin
     end if;
     if p_heed and v_stop then
         raise exception using errcode = 'IQ002', message = 'run ' || p_run || ' is to go no further';
+    end if;
+end
+$$;
+
+-- A step that has nothing else to do in its transaction: fence and proof in one statement, with its own lock_timeout.
+create function queue.step_alone(p_run uuid, p_token bigint, p_step integer, p_heed boolean, p_lock_ms integer,
+    p_name text, p_attempts integer, p_result text, p_compensation text) returns void
+language plpgsql
+as $$
+declare
+    v_set text := set_config('lock_timeout', p_lock_ms::text, true);
+begin
+    with moved as (
+        update queue.run r
+            set step = p_step + 1, attempt = 1, begun = false, error_code = null, error_detail = null,
+                error_internal = null, undo_error = null
+            where r.id = p_run and r.token = p_token and r.direction = 1 and r.step = p_step
+            returning p_heed and (coalesce(r.deadline <= clock_timestamp(), false)
+                or exists (select from queue.cancellation k where k.run = p_run)) as stop)
+    insert into queue.step (run, direction, seq, name, state, token, attempts, result, compensation)
+        select p_run, 1, p_step, p_name, 1, p_token, p_attempts, p_result, p_compensation
+        from moved m where not m.stop;
+    if not found then
+        raise exception using errcode = 'IQ001', message = 'run ' || p_run || ' is not at step ' || p_step
+            || ' of this claim, or is to go no further';
+    end if;
+end
+$$;
+
+-- The same for the last step of a run, which ends with it (as in queue.finish).
+create function queue.end_alone(p_run uuid, p_token bigint, p_step integer, p_heed boolean, p_lock_ms integer,
+    p_name text, p_attempts integer, p_result text, p_compensation text) returns void
+language plpgsql
+as $$
+declare
+    v_set text := set_config('lock_timeout', p_lock_ms::text, true);
+    v_key text;
+begin
+    with gone as (
+        delete from queue.run r
+            where r.id = p_run and r.token = p_token and r.direction = 1 and r.step = p_step
+            returning r.*, p_heed and (coalesce(r.deadline <= clock_timestamp(), false)
+                or exists (select from queue.cancellation k where k.run = p_run)) as stop),
+    proof as (
+        insert into queue.step (run, direction, seq, name, state, token, attempts, result, compensation)
+            select p_run, 1, p_step, p_name, 1, p_token, p_attempts, p_result, p_compensation
+            from gone g where not g.stop)
+    insert into queue.history (id, tenant, kind, version, queue, priority, state, direction, step, attempt,
+            crashes, token, lock_key, input, created_at)
+        select g.id, g.tenant, g.kind, g.version, g.queue, g.priority, 4, 1, p_step + 1, 1, g.crashes, g.token,
+            g.lock_key, g.input, g.created_at
+        from gone g where not g.stop
+        returning lock_key into v_key;
+    if not found then
+        raise exception using errcode = 'IQ001', message = 'run ' || p_run || ' is not at step ' || p_step
+            || ' of this claim, or is to go no further';
+    end if;
+    if v_key is not null then
+        perform queue.release_key(v_key, p_run);
     end if;
 end
 $$;

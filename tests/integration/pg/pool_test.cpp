@@ -83,6 +83,43 @@ TEST_P(pg_pool, a_transaction_with_its_last_unit_costs_one_round_trip_and_two_in
     });
 }
 
+/// BEGIN and COMMIT are left out where they change nothing; LOCK asks for a transaction block.
+TEST_P(pg_pool, a_transaction_of_one_unit_costs_one_round_trip_and_is_all_or_nothing) {
+    static constexpr statement lock{"test.lock", "lock table gate"};
+    static constexpr statement divide{"test.divide", "select 1 / $1::int"};
+    pool p(home(), options(shared_world()), budget_, metrics_);
+    run([&]() -> awaitable<void> {
+        auto on = co_await p.acquire(soon());
+        for (const bool locking : {false, true}) {
+            for (const int by : {0, 1}) {
+                shared_world().admin("update gate set n = 0 where id in (11, 12)");
+                const auto before = p.stats().round_trips;
+                (void)co_await on->begin();
+                unit all;
+                all.add(set_gate, 11, 1);
+                if (locking) {
+                    all.add(lock);
+                }
+                all.add(set_gate, 12, 1);
+                all.add(divide, by);
+                const auto done = co_await on->exec_and_commit(std::move(all));
+                EXPECT_EQ(bool(done), by == 1);
+                if (!done) {
+                    EXPECT_FALSE(done.error().maybe_committed);
+                    EXPECT_EQ(done.error().statement, locking ? 3 : 2);
+                }
+                EXPECT_TRUE(by == 0 || p.stats().round_trips - before == 1);
+                EXPECT_TRUE(co_await on->rollback());
+                EXPECT_FALSE(on->in_transaction());
+                EXPECT_EQ(shared_world().text("select sum(n) from gate where id in (11, 12)"),
+                          by == 1 ? "2" : "0");
+            }
+        }
+        *on = lease();
+        co_await p.close(soon());
+    });
+}
+
 TEST_P(pg_pool, G42_serialization_failures_are_repeated_and_no_effect_is_doubled) {
     shared_world().admin("update gate set n = 0 where id = 20");
     pool p(home(), options(shared_world(), 8), budget_, metrics_);

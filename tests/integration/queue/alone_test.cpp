@@ -1,0 +1,79 @@
+// Steps whose transaction is one statement: fence, proof and perhaps the end together. What the
+// fence refuses as a statement of its own they refuse too, and leave nothing.
+
+#include "world.hpp"
+
+namespace insula::queue::test_support {
+namespace {
+
+class queue_alone : public testing::Test {
+protected:
+    std::string claimed(const std::string& deadline = "null") {
+        enqueue_request what;
+        what.kind = "test.none";
+        const std::string id = "'" + world_.enqueue(what).str() + "'";
+        worker_.query(
+            "insert into queue.worker (id, boot_id, label) values (1, gen_random_uuid(), 'test')"
+            " on conflict do nothing");
+        worker_.query("select * from queue.claim(1, 77, 0::smallint, 100)");
+        world_.db().query_admin("update queue.run set deadline = " + deadline +
+                                " where id = " + id);
+        return id;
+    }
+    static std::string call(const std::string& function, const std::string& id,
+                            const std::string& token, const std::string& step,
+                            const std::string& heed) {
+        return "select queue." + function + "(" + id + ", " + token + ", " + step + ", " + heed +
+               ", 1000, 'a', 1, '1', null)";
+    }
+    void expect_nothing_done(const std::string& id) {
+        EXPECT_EQ(world_.text("select token || ' ' || step from queue.run where id = " + id),
+                  "77 0");
+        EXPECT_EQ(world_.text("select count(*) from queue.step"), "0");
+        EXPECT_EQ(world_.text("select count(*) from queue.history"), "0");
+    }
+
+    world world_;
+    test::sql_connection worker_{world_.worker_conninfo()};
+};
+
+TEST_F(queue_alone, G32_a_stale_claim_or_step_is_refused) {
+    const std::string id = claimed();
+    for (const std::string function : {"step_alone", "end_alone"}) {
+        EXPECT_EQ(worker_.outcome(call(function, id, "78", "0", "false")), "IQ001") << function;
+        EXPECT_EQ(worker_.outcome(call(function, id, "77", "1", "false")), "IQ001") << function;
+    }
+    expect_nothing_done(id);
+}
+
+TEST_F(queue_alone, a_cancelled_or_overdue_run_goes_no_further_when_it_is_to_heed_that) {
+    const std::string late = claimed("clock_timestamp()");
+    for (const std::string function : {"step_alone", "end_alone"}) {
+        EXPECT_EQ(worker_.outcome(call(function, late, "77", "0", "true")), "IQ001") << function;
+    }
+    expect_nothing_done(late);
+    const std::string cancelled = claimed();
+    world_.db().query_admin("insert into queue.cancellation (run) values (" + cancelled + ")");
+    for (const std::string function : {"step_alone", "end_alone"}) {
+        EXPECT_EQ(worker_.outcome(call(function, cancelled, "77", "0", "true")), "IQ001")
+            << function;
+    }
+    expect_nothing_done(cancelled);
+    EXPECT_EQ(worker_.outcome(call("step_alone", cancelled, "77", "0", "false")), "00000");
+}
+
+TEST_F(queue_alone, G31_a_step_and_the_end_leave_what_the_longer_way_leaves) {
+    const std::string id = claimed();
+    EXPECT_EQ(worker_.outcome(call("step_alone", id, "77", "0", "true")), "00000");
+    EXPECT_EQ(world_.text("select step || ' ' || attempt from queue.run"), "1 1");
+    EXPECT_EQ(worker_.outcome(call("end_alone", id, "77", "1", "true")), "00000");
+    EXPECT_EQ(world_.text("select count(*) from queue.run"), "0");
+    EXPECT_EQ(world_.text("select state || ' ' || step || ' ' || token from queue.history"),
+              "4 2 77");
+    EXPECT_EQ(world_.text("select string_agg(seq || name || state || result || token, ' ' order by"
+                          " seq) from queue.step"),
+              "0a1177 1a1177");
+}
+
+}  // namespace
+}  // namespace insula::queue::test_support
