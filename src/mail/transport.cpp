@@ -1,5 +1,6 @@
 #include "insula/mail/transport.hpp"
 
+#include "insula/core/mailboxes.hpp"
 #include "insula/observe/log.hpp"
 #include "insula/observe/metrics.hpp"
 
@@ -30,16 +31,18 @@ runtime::awaitable<delivery> transport::send(message mail, runtime::deadline unt
         case delivery::outcome::deferred:
             deferred_.add();
             // An outage with a long queue: the one that tries tells of it, not all of them.
-            observe::log(done.alarm   ? observe::log_level::error
-                         : done.tried ? observe::log_level::warn
-                                      : observe::log_level::debug,
-                         "mail deferred",
-                         {{"mail", key}, {"domain", domain}, {"reason", done.reason}});
+            observe::log(
+                done.alarm   ? observe::log_level::error
+                : done.tried ? observe::log_level::warn
+                             : observe::log_level::debug,
+                "mail deferred",
+                {{"mail", key}, {"domain", domain}, {"reason", without_mailboxes(done.reason)}});
             break;
         case delivery::outcome::rejected:
             rejected_.add();
-            observe::error("mail rejected",
-                           {{"mail", key}, {"domain", domain}, {"reason", done.reason}});
+            observe::error(
+                "mail rejected",
+                {{"mail", key}, {"domain", domain}, {"reason", without_mailboxes(done.reason)}});
             break;
     }
     co_return done;

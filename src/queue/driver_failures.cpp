@@ -3,6 +3,7 @@
 #include "queue/driver.hpp"
 #include "queue/statements.hpp"
 
+#include "insula/core/mailboxes.hpp"
 #include "insula/observe/log.hpp"
 #include "insula/queue/fault.hpp"
 
@@ -23,7 +24,7 @@ runtime::awaitable<driver::move> driver::failed(std::size_t index, failure why) 
                                                   {"kind", run_.kind},
                                                   {"step", info(index).name},
                                                   {"attempt", run_.attempt},
-                                                  {"error", why.describe()}});
+                                                  {"error", without_mailboxes(why.describe())}});
     if (beyond_return()) {
         co_return co_await finish(ending::outcome::incomplete, index, std::move(why));
     }
@@ -50,12 +51,13 @@ void driver::note_failure(pg::unit& work, int seq, std::string_view step,
 runtime::awaitable<driver::move> driver::retry_later(const retry_policy& policy, int seq,
                                                      std::string_view name, failure why) {
     const auto delay = engine_.backoff(policy, run_.attempt);
-    observe::info("queue: step will be tried again", {{"run", run_.id},
-                                                      {"kind", run_.kind},
-                                                      {"step", name},
-                                                      {"attempt", run_.attempt},
-                                                      {"delay_us", delay.count()},
-                                                      {"error", why.describe()}});
+    observe::info("queue: step will be tried again",
+                  {{"run", run_.id},
+                   {"kind", run_.kind},
+                   {"step", name},
+                   {"attempt", run_.attempt},
+                   {"delay_us", delay.count()},
+                   {"error", without_mailboxes(why.describe())}});
     pg::unit work;
     work.add(sql::retry_later, run_.id, run_.token, run_.direction, run_.step, delay, why.code(),
              why.detail(), why.internal(), heeds());
