@@ -11,9 +11,23 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 namespace insula::queue {
+
+namespace {
+
+/// The frame of a call that never ended is in use for as long as the process lives, and so is its
+/// group.
+void leave_behind(std::unique_ptr<runtime::task_group> call) {
+    static std::mutex guard;
+    static auto& left = *new std::vector<std::unique_ptr<runtime::task_group>>;
+    const std::lock_guard lock(guard);
+    left.push_back(std::move(call));
+}
+
+}  // namespace
 
 using namespace std::chrono_literals;
 
@@ -265,7 +279,7 @@ runtime::awaitable<bool> engine::state::drain(runtime::deadline until) {
     for (auto& call : std::exchange(abandoned_, {})) {
         if (!co_await call->join(runtime::deadline::after(100ms))) {
             observe::error("queue: an outside call never ended", {});
-            (void)call.release();  // its frame is in use for as long as the process lives
+            leave_behind(std::move(call));
         }
     }
     drained_ = true;
