@@ -205,7 +205,8 @@ struct deletion_by_default : private default_server, deletion {
 };
 
 TEST_F(deletion_by_default, G35_a_schema_of_many_tables_is_purged_within_the_default_lock_table) {
-    // 10,000 take most of a minute to make and purge, so that is asked for by hand (and by nightly runs).
+    // 10,000 take most of a minute to make and purge, so that is asked for by hand (and by nightly
+    // runs).
     const char* asked = std::getenv("INSULA_PURGE_TABLES");
     const int tables = asked != nullptr ? std::atoi(asked) : 1000;
     ASSERT_EQ(sql("show max_locks_per_transaction"), "64");
