@@ -88,7 +88,8 @@ begin
                               p_run_ats, p_delays, p_deadlines, p_inputs)
                       u (id, kind, version, queue, priority, lead, tenant, lock_key, run_at, delay, deadline, input)
                  ) a
-            where p_keys is null or a.id = any (v_new)
+            -- Not "= any", which may walk the array for each.
+            where p_keys is null or a.id in (select unnest(v_new))
             returning id, queue, priority, vt, state, ready_at),
     late as (
         insert into queue.timer (wake_at, id) select m.ready_at, m.id from made m where m.state = 2)
@@ -114,6 +115,7 @@ as $$
 declare
     v_lock record;
     v_found boolean;
+    v_wake timestamptz;
 begin
     -- SKIP LOCKED, and a look before the insert: a claim never waits for a transaction that is about to end a
     -- run, which may be a stopped process's.
@@ -133,8 +135,14 @@ begin
         if p_run <> all (v_lock.waiters) then
             update queue.key_lock k set waiters = k.waiters || p_run where k.key = p_key;
         end if;
+    elsif v_found then
+        -- A very long line. Who cannot join it comes back in a while and then stands behind what came meanwhile:
+        -- thousands that look again and again would be all that anybody claims.
+        v_wake := clock_timestamp() + interval '5 s' * (1 + 2 * random());
+        update queue.run r set vt = greatest(r.vt, (extract(epoch from v_wake) * 1000000)::bigint) where r.id = p_run;
+        insert into queue.timer (wake_at, id) values (v_wake, p_run);
     else
-        -- Changing hands at this moment, or a very long line: look again soon.
+        -- Changing hands at this moment: look again soon.
         insert into queue.timer (wake_at, id) values (clock_timestamp() + interval '100 ms', p_run);
     end if;
     return false;
@@ -178,6 +186,8 @@ returns table (
     begun boolean, error_code text, error_detail text, error_internal text, keyed boolean, priority smallint,
     vt bigint, waited_us bigint)
 language plpgsql
+-- A plan from when the tables were empty must not read all of queue.run once they are not.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 begin
@@ -211,6 +221,8 @@ $$;
 -- Moves what is due to ready; answers the milliseconds until the next, null when there is none.
 create function queue.fire_timers(p_limit integer) returns bigint
 language plpgsql
+-- A plan from when the tables were empty must not read all of queue.run once they are not.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
     with due as (
@@ -318,6 +330,8 @@ $$;
 create function queue.complete_batch(p_ids uuid[], p_tokens bigint[], p_names text[], p_attempts integer[],
     p_results text[]) returns uuid[]
 language plpgsql
+-- A plan from when the tables were empty must not read all of queue.run once they are not.
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     v_done uuid[];

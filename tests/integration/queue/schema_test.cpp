@@ -164,5 +164,70 @@ TEST_F(queue_schema, a_key_is_free_again_when_it_has_expired_or_its_enqueue_roll
     EXPECT_EQ(world_.text("select count(*) from queue.run"), "2");
 }
 
+TEST_F(queue_schema, plans_made_while_the_tables_were_empty_do_not_read_all_of_queue_run_later) {
+    worker_.query(
+        "insert into queue.worker (id, boot_id, label) values (1, gen_random_uuid(), 'test')");
+    const std::string claim = "select count(*) from queue.claim(1, 77, 0::smallint, 16)";
+    const std::string complete =
+        "with mine as (select id, token from queue.run where token = 77 order by id limit 1)"
+        " select cardinality(queue.complete_batch(array(select id from mine), array(select token"
+        " from mine), array(select 'go' from mine), array(select 1 from mine), array(select"
+        " null::text from mine)))";
+    // So often that PostgreSQL keeps its plans, for whatever values.
+    for (int i = 0; i < 12; ++i) {
+        enqueued();
+        worker_.query("select queue.fire_timers(1000)");
+        worker_.query(claim);
+        worker_.query(complete);
+    }
+    world_.db().query_admin(
+        "insert into queue.run (id, kind, version, vt, state, input) select"
+        " gen_random_uuid(), 'k', 1, 0, 2, '{}' from generate_series(1, 20000)");
+    world_.db().query_admin("insert into queue.timer select now(), id from queue.run limit 5");
+    world_.db().query_admin(
+        "update queue.run set token = 77 where id in (select id from queue.run"
+        " where token is null order by id desc limit 1)");
+    const std::string ids = world_.text("select array_agg(id) from queue.run where token = 77");
+    for (const std::string& look :
+         {std::string("select queue.fire_timers(1000)"), claim,
+          "select queue.complete_batch('" + ids + "', '{77}', '{go}', '{1}', '{null}')"}) {
+        const auto read = [&] {
+            return std::stol(worker_
+                                 .query("select seq_tup_read from pg_stat_xact_user_tables"
+                                        " where relid = 'queue.run'::regclass")
+                                 .at(0)
+                                 .at(0));
+        };
+        worker_.query("begin");
+        const long before = read();
+        worker_.query(look);
+        EXPECT_EQ(read(), before) << look;
+        worker_.query("rollback");
+    }
+}
+
+TEST_F(queue_schema, G37_a_very_long_line_for_a_key_does_not_stand_before_everybody_else) {
+    enqueue_request what;
+    what.kind = "keyed";
+    what.lock_key = "K";
+    world_.enqueue(what);
+    claim();
+    world_.db().query_admin(
+        "update queue.key_lock set waiters = array(select gen_random_uuid() from"
+        " generate_series(1, 1000))");
+    world_.enqueue(what);
+    world_.enqueue(what);
+    EXPECT_TRUE(worker_.query("select * from queue.claim(1, 78, 0::smallint, 100)").empty());
+    EXPECT_EQ(world_.text("select count(*) from queue.timer where wake_at > clock_timestamp() +"
+                          " interval '2 s'"),
+              "2");
+    enqueued();
+    world_.db().query_admin("update queue.timer set wake_at = clock_timestamp()");
+    worker_.query("select queue.fire_timers(100)");
+    EXPECT_EQ(world_.text("select count(*) from queue.ready"), "3");
+    EXPECT_EQ(worker_.query("select kind from queue.claim(1, 79, 0::smallint, 1)").at(0).at(0),
+              "test.none");
+}
+
 }  // namespace
 }  // namespace insula::queue::test_support
