@@ -29,10 +29,18 @@ def cpu_of(pids):
     return total / TICK
 
 
+def read(path):
+    """Of /proc: empty when the process has ended."""
+    try:
+        return open(path).read()
+    except OSError:
+        return ""
+
+
 def children(pid):
     found = []
     for task in glob.glob(f"/proc/{pid}/task/*/children"):
-        for child in open(task).read().split():
+        for child in read(task).split():
             found += [int(child)] + children(int(child))
     return found
 
@@ -60,11 +68,10 @@ class service:
                 if self.process.poll() is not None:
                     sys.exit("insula ended: see " + folder + "/log")
                 time.sleep(0.1)
-        self.postgres = [p for p in children(self.process.pid)
-                         if "postgres" in open(f"/proc/{p}/comm").read()]
+        self.postgres = self.postgres_pids()
 
     def postgres_pids(self):
-        return [p for p in children(self.process.pid) if "postgres" in open(f"/proc/{p}/comm").read()]
+        return [p for p in children(self.process.pid) if "postgres" in read(f"/proc/{p}/comm")]
 
     def metric(self, name):
         with urllib.request.urlopen(self.url + "/metrics") as answer:
