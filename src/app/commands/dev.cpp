@@ -29,6 +29,22 @@ error wrong(std::string sentence) {
     return {errc::internal, {}, std::move(sentence)};
 }
 
+/// All or nothing, readable for the owner only.
+result<> write_private(const fs::path& file, std::string_view text) {
+    const auto part = file.string() + ".new";
+    const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const bool written =
+        fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+        ::fsync(fd) == 0;
+    if (fd >= 0) {
+        ::close(fd);
+    }
+    if (!written || ::rename(part.c_str(), file.c_str()) != 0) {
+        return wrong("Cannot write " + file.string() + ": is the data directory writable?");
+    }
+    return {};
+}
+
 /// DATA/key: made once, readable for the owner only; losing it would lose every login of this data
 /// directory.
 result<std::string> key_of(const fs::path& data_dir) {
@@ -47,16 +63,8 @@ result<std::string> key_of(const fs::path& data_dir) {
     std::array<std::uint8_t, 32> bytes{};
     random_bytes(bytes);
     const auto text = base64_encode(bytes);
-    const auto part = file.string() + ".new";
-    const int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    const bool written =
-        fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-        ::fsync(fd) == 0;
-    if (fd >= 0) {
-        ::close(fd);
-    }
-    if (!written || ::rename(part.c_str(), file.c_str()) != 0) {
-        return wrong("Cannot write " + file.string() + ": is the data directory writable?");
+    if (auto written = write_private(file, text); !written) {
+        return written.error();
     }
     return text;
 }
@@ -79,8 +87,10 @@ result<> address_is_free(const config& values) {
 void print_first_steps(const std::string& address, const config& values,
                        const std::string& data_dir) {
     const auto url = "http://" + address;
-    say(fmt::format(R"(
-Insula is ready at {0}   (mail is written to {1}; stop with Ctrl-C)
+    const auto mail_dir = values.mail_dir.empty() ? data_dir + "/mail" : values.mail_dir;
+    say(fmt::format(
+        R"(
+Insula is ready at {0}   ({2}; stop with Ctrl-C)
 
 First steps, in another terminal:
 
@@ -95,9 +105,34 @@ First steps, in another terminal:
     "email": "ada@example.org", "password": "correct horse battery staple", "tenant_slug": "engines"}}'
   curl -s {0}/api/v1/projects -H 'Authorization: Bearer ACCESS_TOKEN'
 
+Other commands work on this database with --config {3}/settings.toml:
+
+  insula operator create --email you@example.org --config {3}/settings.toml
+  insula tenant list --config {3}/settings.toml
+
 README.md has the same tour to paste as it is. The API: {0}/openapi.json
 )",
-                    url, values.mail_dir.empty() ? data_dir + "/mail" : values.mail_dir));
+        url, mail_dir,
+        values.mail == "smtp" ? "mail goes out by SMTP" : "mail is written to " + mail_dir,
+        data_dir));
+}
+
+std::string toml_text(std::string_view text) {
+    std::string quoted = "\"";
+    for (const char c : text) {
+        quoted += c == '"' || c == '\\' ? std::string{'\\', c} : std::string(1, c);
+    }
+    return quoted + '"';
+}
+
+/// DATA/settings.toml: what the other commands need to work on this database, with --config.
+result<> write_settings(const fs::path& data_dir, const config& values) {
+    return write_private(
+        data_dir / "settings.toml",
+        fmt::format("# Written by insula dev at each start. It holds the key.\n"
+                    "database_url = {}\nkey_encryption_key = {}\nrole_prefix = {}\ncells = {}\n",
+                    toml_text(values.database_url), toml_text(values.key_encryption_key),
+                    toml_text(values.role_prefix), values.cells));
 }
 
 result<> prepare_database(const config& values, const embedded_postgres& server) {
@@ -145,6 +180,9 @@ int dev(const configuration_flags& flags, const std::string& data_dir) {
                                        server->socket_folder().string(), embedded_postgres::port());
     if (auto prepared = prepare_database(*values, *server); !prepared) {
         return complain(sentence_of(prepared.error()), failed);
+    }
+    if (auto written = write_settings(data_dir, *values); !written) {
+        return complain(sentence_of(written.error()), failed);
     }
     observe::configure_log({.level = values->log_level, .format = values->log_format});
     instance_options options;

@@ -172,6 +172,20 @@ TEST_F(system_dev, a_second_instance_is_refused_with_a_sentence) {
     dev.expect_clean_end(SIGINT);
 }
 
+TEST_F(system_dev, other_commands_work_on_its_database_with_its_settings) {
+    running_dev dev(data());
+    const std::string file = data() + "/settings.toml";
+    EXPECT_EQ(std::filesystem::status(file).permissions(), std::filesystem::perms(0600));
+    const auto made = run_insula(
+        {"operator", "create", "--email", "op@example.org", "--config", file}, {}, good_password);
+    EXPECT_EQ(made.code, 0) << made.err;
+    const auto listed = run_insula({"tenant", "list", "--json", "--config", file}, {});
+    EXPECT_EQ(listed.code, 0) << listed.err;
+    const auto checked = run_insula({"migrate", "--check", "--config", file}, {});
+    EXPECT_EQ(checked.code, 0) << checked.err;
+    dev.expect_clean_end(SIGTERM);
+}
+
 TEST_F(system_dev, wrong_configuration) {
     const auto database =
         run_insula({"dev", "--data-dir", other_data()}, {{"INSULA_DATABASE_URL", "dbname=x"}});
