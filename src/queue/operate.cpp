@@ -72,7 +72,8 @@ operation parse_operation(const pg::result_set& answer) {
     out.what = outcomes[r.get<std::int16_t>("outcome")];
     out.state = static_cast<run_state>(r.get<std::optional<std::int16_t>>("state").value_or(0));
     out.run = run_id(r.get<uuid>("run"));
-    out.note = r.get<std::string>("note");
+    out.note = out.what == operated::not_found ? "There is no such task."
+                                               : "The task " + r.get<std::string>("note") + ".";
     return out;
 }
 

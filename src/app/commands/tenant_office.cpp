@@ -154,8 +154,8 @@ void print_run(const queue::run_status& run) {
         say(fmt::format("{:<15}{}", "  held because", run.held_because));
     }
     for (const auto& step : run.steps) {
-        say(fmt::format("  {}: {}, {} attempts", step.name, queue::name(step.state),
-                        step.attempts));
+        say(fmt::format("  {}: {}, {} attempt{}", step.name, queue::name(step.state), step.attempts,
+                        step.attempts == 1 ? "" : "s"));
     }
     for (const auto& f : run.failures) {
         say(fmt::format("  {} {}{}, attempt {}: {}{}{}", rfc3339(f.at), f.undoing ? "undo of " : "",
