@@ -147,8 +147,10 @@ TEST_F(scope, a_write_to_a_tenant_that_is_not_ready_raises_what_it_is) {
     sql_connection app(database.conninfo(database.roles().app()));
     app.query("update control.tenant set status = 'suspended' where id = '" + a.id.str() + "'");
     EXPECT_EQ(write(scope_of(a), "x"), "IS002");
-    app.query("update control.tenant set status = 'pending_deletion' where id = '" + a.id.str() +
-              "'");
+    app.query(
+        "update control.tenant set status = 'pending_deletion', purge_at = now(),"
+        " deletion_run = gen_random_uuid() where id = '" +
+        a.id.str() + "'");
     EXPECT_EQ(write(scope_of(a), "x"), "IS003");
     EXPECT_EQ(tenancy::to_error({.state = tenancy::write_to_suspended}).code(),
               errc::tenant_suspended);
