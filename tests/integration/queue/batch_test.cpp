@@ -217,9 +217,7 @@ TEST_P(queue_batch, G32_a_batch_ends_only_the_claims_that_are_still_its_own) {
         " queue.run where state = 1 order by id limit 3)");
     fault::release("queue.batch_on_wire");
     ASSERT_TRUE(world_.becomes("select count(*) from queue.history", "3"));
-    while (p->engine().stats().stale_refused < 3) {
-        std::this_thread::yield();
-    }
+    ASSERT_TRUE(counts(p->engine(), &engine_stats::stale_refused, 3U));
     EXPECT_EQ(count("queue.run where state = 1"), "3");
     EXPECT_EQ(count("queue.step s join queue.run r on r.id = s.run"), "0");
 }

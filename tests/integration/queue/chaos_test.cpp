@@ -167,11 +167,8 @@ TEST_P(queue_chaos, G32_a_stolen_claim_is_refused_by_the_fence_and_counted) {
     }
     world_.db().query_admin("update queue.run set token = token + 1");  // as another claim would
     fault::release("queue.after_effect");
-    while (p->engine().stats().stale_refused == 0) {
-        std::this_thread::yield();
-    }
+    ASSERT_TRUE(counts(p->engine(), &engine_stats::stale_refused, 1U));
     EXPECT_EQ(world_.effects_of(id), "a+");
-    EXPECT_EQ(p->engine().stats().stale_refused, 1U);
     EXPECT_EQ(world_.text("select step from queue.run"), "1");
 }
 
