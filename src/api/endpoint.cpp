@@ -116,6 +116,14 @@ answer call_operator(services& with, http::request& r, answer (*handler)(operato
 
 }  // namespace detail
 
+result<> not_assumed(const user_context& c) {
+    if (c.who.actor) {
+        return error(errc::forbidden,
+                     "Not with an assumed identity: passwords and sessions are the person's own.");
+    }
+    return {};
+}
+
 result<int> limit_parameter(const http::request& r) {
     const auto text = r.query.find("limit");
     if (!text) {

@@ -125,6 +125,10 @@ result<T> body(const http::request& r) {
     return decode<T>(*tree);
 }
 
+/// forbidden when an operator acts here under an assumed identity: passwords and sessions are the
+/// person's own.
+result<> not_assumed(const user_context& c);
+
 /// `?limit=`: 1 to 100, 50 by default.
 result<int> limit_parameter(const http::request& r);
 
