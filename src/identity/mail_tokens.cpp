@@ -38,23 +38,50 @@ constexpr pg::statement use_verification{
     "  select $2, id, 'user.email_verify', 'user', id::text, $3, $4 from verified)"
     " select user_id from token"};
 
+void add_token_mail(pg::unit& unit, const secret_keys& keys, std::string_view purpose,
+                    const mail_recipient& to) {
+    auto token = random_token_256();
+    unit.add(void_older, to.user, purpose);
+    unit.add(store, secret_keys::stored_form(token.view()), purpose, to.user, to.email_canonical,
+             lifetime_of(purpose));
+    queue::add_enqueue(unit, run_id::make(),
+                       mail_request(keys, {.purpose = purpose,
+                                           .to = to.email,
+                                           .full_name = to.full_name,
+                                           .token = std::move(token)}));
+}
+
 }  // namespace
 
 std::string sealed_about(std::string_view purpose, std::string_view email) {
     return std::string(purpose) + " " + std::string(email);
 }
 
+queue::enqueue_request mail_request(const secret_keys& keys, const mail_content& what) {
+    return queue::request_for<mail_job>(
+        {.purpose = std::string(what.purpose),
+         .to = what.to,
+         .full_name = what.full_name,
+         .sealed_token = what.token.view().empty()
+                             ? std::string()
+                             : keys.seal_token(what.token, sealed_about(what.purpose, what.to)),
+         .tenant_name = what.tenant_name,
+         .role = what.role});
+}
+
 void add_verification_mail(pg::unit& unit, const secret_keys& keys, const mail_recipient& to) {
-    const auto token = random_token_256();
-    unit.add(void_older, to.user, verify_email_purpose);
-    unit.add(store, secret_keys::stored_form(token.view()), verify_email_purpose, to.user,
-             to.email_canonical, verify_email_lifetime);
-    auto request = queue::request_for<mail_job>(
-        {.purpose = std::string(verify_email_purpose),
-         .to = to.email,
-         .full_name = to.full_name,
-         .sealed_token = keys.seal_token(token, sealed_about(verify_email_purpose, to.email))});
-    queue::add_enqueue(unit, run_id::make(), request);
+    add_token_mail(unit, keys, verify_email_purpose, to);
+}
+
+void add_reset_mail(pg::unit& unit, const secret_keys& keys, const mail_recipient& to) {
+    add_token_mail(unit, keys, reset_password_purpose, to);
+}
+
+void add_password_notice(pg::unit& unit, const secret_keys& keys, const mail_recipient& to) {
+    queue::add_enqueue(unit, run_id::make(),
+                       mail_request(keys, {.purpose = password_changed_purpose,
+                                           .to = to.email,
+                                           .full_name = to.full_name}));
 }
 
 runtime::awaitable<result<>> verify_email(context& with, const opaque_token& token, caller from) {

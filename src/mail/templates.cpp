@@ -19,40 +19,60 @@ struct built_in {
     std::string_view text;
 };
 
-constexpr std::array<built_in, 3> built_in_texts{{
+constexpr std::string_view notice = "password_changed";
+
+constexpr std::array<built_in, 4> built_in_texts{{
     {"verify_email",
      "Subject: Confirm your e-mail address\n\n"
      "Hello {full_name},\n\n"
      "please confirm your e-mail address by opening this link:\n\n"
      "{link}\n\n"
-     "The link can be used once and is good for {hours} hours. If you did not register, ignore "
-     "this mail.\n"},
+     "The link is good for {lifetime}. If you did not register, ignore this mail.\n"},
     {"reset_password",
      "Subject: Choose a new password\n\n"
      "Hello {full_name},\n\n"
      "somebody, hopefully you, asked for a new password. Choose one here:\n\n"
      "{link}\n\n"
-     "The link can be used once and is good for {hours} hours. If it was not you, ignore this "
-     "mail:\n"
-     "your password stays as it is.\n"},
+     "The link can be used once and is good for {lifetime}. Once you have chosen, you are logged\n"
+     "out everywhere and log in again with the new password.\n\n"
+     "If it was not you, ignore this mail: your password stays as it is.\n"},
     {"accept_invite",
      "Subject: You are invited to {tenant_name}\n\n"
      "Hello,\n\n"
      "you are invited to join {tenant_name} as {role}. Accept the invitation here:\n\n"
      "{link}\n\n"
-     "The link can be used once and is good for {hours} hours.\n"},
+     "The link can be used once and is good for {lifetime}. If you do not want to join, ignore\n"
+     "this mail.\n"},
+    {notice,
+     "Subject: Your password was changed\n\n"
+     "Hello {full_name},\n\n"
+     "your password was just changed, and you were logged out wherever else you were logged in.\n\n"
+     "If it was you, there is nothing to do. If it was not, somebody else may know your\n"
+     "password: go to the page where you log in, ask for a new password, and choose one that\n"
+     "you use nowhere else.\n"},
 }};
 
 constexpr std::size_t file_bytes_max = 64 * 1024;
 
-std::optional<std::string_view> value_of(std::string_view placeholder,
-                                         const template_values& values) {
+/// "1 hour", "24 hours", "7 days".
+std::string in_words(std::chrono::hours time) {
+    const bool days = time.count() > 24 && time.count() % 24 == 0;
+    const auto count = days ? time.count() / 24 : time.count();
+    return std::to_string(count) + (days ? " day" : " hour") + (count == 1 ? "" : "s");
+}
+
+std::optional<std::string> value_of(std::string_view placeholder, const template_values& values) {
+    if (placeholder == "lifetime") {
+        return in_words(values.lifetime);
+    }
+    if (placeholder == "hours") {
+        return std::to_string(values.lifetime.count());
+    }
     const std::pair<std::string_view, const std::string*> known[] = {
         {"link", &values.link},
         {"full_name", &values.full_name},
         {"tenant_name", &values.tenant_name},
-        {"role", &values.role},
-        {"hours", &values.hours}};
+        {"role", &values.role}};
     for (const auto& [name, value] : known) {
         if (name == placeholder) {
             return *value;
@@ -88,7 +108,7 @@ std::optional<std::string> fill(std::string_view text, const template_values& va
     throw infrastructure_error("mail template " + where + ": " + why);
 }
 
-mail_text parse(const std::string& where, std::string_view text) {
+mail_text parse(const std::string& where, std::string_view purpose, std::string_view text) {
     constexpr std::string_view label = "Subject: ";
     const auto first_end = std::min(text.find('\n'), text.size());
     auto first = text.substr(0, first_end);
@@ -103,10 +123,11 @@ mail_text parse(const std::string& where, std::string_view text) {
     rest.remove_prefix(rest.starts_with("\r") ? 2 : 1);
     mail_text parsed{std::string(trim(first.substr(label.size()))), std::string(rest)};
     if (!fill(parsed.subject, {}) || !fill(parsed.body, {})) {
-        refuse(where, "braces may only hold link, full_name, tenant_name, role or hours");
+        refuse(where, "braces may only hold link, full_name, tenant_name, role, lifetime or hours");
     }
-    if (parsed.body.find("{link}") == std::string::npos) {
-        refuse(where, "the body must have {link}");
+    const bool has_link = parsed.body.find("{link}") != std::string::npos;
+    if (has_link == (purpose == notice)) {
+        refuse(where, has_link ? "this mail has no {link}" : "the body must have {link}");
     }
     return parsed;
 }
@@ -126,7 +147,7 @@ std::string read_file(const std::filesystem::path& path) {
 
 templates::templates(const std::filesystem::path& folder) {
     for (const auto& one : built_in_texts) {
-        texts_.emplace(one.purpose, parse(std::string(one.purpose), one.text));
+        texts_.emplace(one.purpose, parse(std::string(one.purpose), one.purpose, one.text));
     }
     if (folder.empty()) {
         return;
@@ -144,9 +165,10 @@ templates::templates(const std::filesystem::path& folder) {
         const auto found = texts_.find(path.stem().string());
         if (found == texts_.end()) {
             refuse(path.string(),
-                   "no such mail; known are verify_email, reset_password and accept_invite");
+                   "no such mail; known are verify_email, reset_password, accept_invite and "
+                   "password_changed");
         }
-        found->second = parse(path.string(), read_file(path));
+        found->second = parse(path.string(), found->first, read_file(path));
     }
 }
 

@@ -21,11 +21,6 @@ using queue::failure;
 using queue::outside_step;
 using queue::step_result;
 
-/// How long the link in a mail is good for: later than that it is not worth sending.
-std::chrono::hours lifetime_of(std::string_view) {
-    return identity::verify_email_lifetime;
-}
-
 /// When the run was made: the first 48 bits of a UUIDv7 are milliseconds (RFC 9562 section 5.7).
 timestamp time_of(run_id run) {
     std::int64_t milliseconds = 0;
@@ -40,7 +35,8 @@ public:
     explicit mail_delivery(const services& with) : with_(&with) {}
 
     runtime::awaitable<step_result<>> send(outside_step& step, const input& in) const {
-        if (now() - time_of(step.run()) > lifetime_of(in.purpose)) {
+        // Later than that its link leads nowhere.
+        if (now() - time_of(step.run()) > identity::lifetime_of(in.purpose)) {
             co_return failure::final("mail_expired",
                                      "The mail could not be delivered while its link was good.",
                                      "tried for as long as that");
@@ -78,22 +74,35 @@ public:
     }
 
 private:
-    result<mail::message> build(run_id run, const input& in) const {
+    /// Where the mail's link leads; empty for a notice. nullopt: the token does not open.
+    std::optional<std::string> link_of(const input& in) const {
+        if (in.sealed_token.empty()) {
+            return std::string();
+        }
         const auto token =
             with_->keys.open_token(in.sealed_token, identity::sealed_about(in.purpose, in.to));
-        const auto address = email_address::parse(in.to);
-        const auto key = mail::message_key::parse(run.str());
-        if (!token || !address || !key) {
-            return error(errc::internal, {},
-                         "the mail's input does not open under this key-encryption key");
+        if (!token) {
+            return std::nullopt;
         }
         std::string path = in.purpose;
         std::ranges::replace(path, '_', '-');
-        auto text = with_->templates.render(
-            in.purpose,
-            {.link = with_->public_url + "/" + path + "?token=" + std::string(token->view()),
-             .full_name = in.full_name,
-             .hours = std::to_string(lifetime_of(in.purpose).count())});
+        return with_->public_url + "/" + path + "?token=" + std::string(token->view());
+    }
+
+    result<mail::message> build(run_id run, const input& in) const {
+        auto link = link_of(in);
+        const auto address = email_address::parse(in.to);
+        const auto key = mail::message_key::parse(run.str());
+        if (!link || !address || !key) {
+            return error(errc::internal, {},
+                         "the mail's input does not open under this key-encryption key");
+        }
+        auto text =
+            with_->templates.render(in.purpose, {.link = std::move(*link),
+                                                 .full_name = in.full_name,
+                                                 .tenant_name = in.tenant_name,
+                                                 .role = in.role,
+                                                 .lifetime = identity::lifetime_of(in.purpose)});
         if (!text) {
             return text.error();
         }

@@ -54,11 +54,15 @@ struct mail_input {
     std::string to;
     std::string full_name;
     /// The single-use token of the link, sealed under a key of ours: operators can read inputs.
+    /// Empty: a notice without a link.
     std::string sealed_token;
+    std::string tenant_name{};  ///< of an invite
+    std::string role{};         ///< the same
 };
-BOOST_DESCRIBE_STRUCT(mail_input, (), (purpose, to, full_name, sealed_token))
+BOOST_DESCRIBE_STRUCT(mail_input, (), (purpose, to, full_name, sealed_token, tenant_name, role))
 
-/// Sends one mail, at least once, always with the same Message-ID.
+/// Sends one mail, at least once, always with the same Message-ID. Requests are made by
+/// mail_request().
 struct mail_job {
     static constexpr std::string_view kind = "mail.send";
     using input = mail_input;
@@ -74,6 +78,17 @@ BOOST_DESCRIBE_STRUCT(resend_input, (), (email_canonical))
 struct resend_job {
     static constexpr std::string_view kind = "mail.resend_verification";
     using input = resend_input;
+};
+
+struct forgot_input {
+    std::string email_canonical;
+};
+BOOST_DESCRIBE_STRUCT(forgot_input, (), (email_canonical))
+
+/// The same for a mail with which a new password can be chosen.
+struct forgot_job {
+    static constexpr std::string_view kind = "mail.reset_password";
+    using input = forgot_input;
 };
 
 }  // namespace insula::identity

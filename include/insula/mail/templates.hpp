@@ -6,12 +6,14 @@
 //     Please open {link}
 //
 // The first line is the subject, an empty line follows, the rest is the body. Placeholders: {link}
-// (required), {full_name}, {tenant_name}, {role}, {hours} (how long the link is good for). Anything
-// else in braces is refused when the templates are loaded, so that a misspelt placeholder is found
-// at start and not in a mail.
+// (required, but for the notice password_changed, which has none), {full_name}, {lifetime} (how
+// long the link is good for: "24 hours", "7 days"), {hours} (the same as a number), and for invites
+// {tenant_name} and {role}. Anything else in braces is refused when the templates are loaded, so
+// that a misspelt placeholder is found at start and not in a mail.
 
 #include "insula/core/error.hpp"
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -24,7 +26,7 @@ struct template_values {
     std::string full_name;
     std::string tenant_name;
     std::string role;
-    std::string hours;
+    std::chrono::hours lifetime{};
 };
 
 struct mail_text {
@@ -32,8 +34,8 @@ struct mail_text {
     std::string body;
 };
 
-/// Purposes: "verify_email", "reset_password", "accept_invite". Immutable once made: may be used by
-/// any thread.
+/// Purposes: "verify_email", "reset_password", "accept_invite", "password_changed". Immutable once
+/// made: may be used by any thread.
 class templates {
 public:
     /// The built-in texts; those of `folder`, unless it is empty, replace them. Reads files: at

@@ -37,7 +37,8 @@ std::string refusal(const std::string& name, const std::string& text) {
     }
 }
 
-const template_values values{"https://example.org/x?token=t", "Ada", "Acme", "admin", "24"};
+const template_values values{"https://example.org/x?token=t", "Ada", "Acme", "admin",
+                             std::chrono::hours(24)};
 
 }  // namespace
 
@@ -52,6 +53,29 @@ TEST(templates, that_are_built_in_have_a_subject_and_the_link) {
     }
     EXPECT_NE(built_in.render("accept_invite", values).value().body.find("Acme as admin"),
               std::string::npos);
+}
+
+TEST(templates, the_notice_of_a_changed_password_has_no_link_to_click) {
+    const auto text = templates().render("password_changed", values).value();
+    EXPECT_NE(text.body.find("Hello Ada,"), std::string::npos);
+    EXPECT_EQ(text.body.find("://"), std::string::npos) << text.body;
+    EXPECT_NE(refusal("password_changed.txt", "Subject: x\n\n{link}").find("no {link}"),
+              std::string::npos);
+    EXPECT_EQ(refusal("password_changed.txt", "Subject: x\n\nyes"), "accepted");
+}
+
+TEST(templates, say_how_long_a_link_is_good_for_as_people_do) {
+    const auto said = [](int hours) {
+        const temporary_folder folder;
+        folder.write("verify_email.txt", "Subject: {lifetime} ({hours})\n\n{link}\n");
+        auto about = values;
+        about.lifetime = std::chrono::hours(hours);
+        return templates(folder.path()).render("verify_email", about).value().subject;
+    };
+    EXPECT_EQ(said(1), "1 hour (1)");
+    EXPECT_EQ(said(24), "24 hours (24)");
+    EXPECT_EQ(said(25), "25 hours (25)");
+    EXPECT_EQ(said(7 * 24), "7 days (168)");
 }
 
 TEST(templates, of_an_unknown_purpose_are_an_error) {
@@ -72,7 +96,7 @@ TEST(templates, of_a_folder_replace_the_built_in_ones) {
 
 TEST(templates, values_are_put_in_once_and_on_one_line) {
     const auto text =
-        templates().render("verify_email", {"L", "{link}\r\nBcc: x", "", "", "24"}).value();
+        templates().render("verify_email", {"L", "{link}\r\nBcc: x", "", "", {}}).value();
     EXPECT_NE(text.body.find("Hello {link}  Bcc: x,"), std::string::npos) << text.body;
 }
 
