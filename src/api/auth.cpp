@@ -1,6 +1,7 @@
 #include "authenticate.hpp"
 #include "handlers.hpp"
 #include "schemas.hpp"
+#include "token_answer.hpp"
 
 #include "insula/identity/login.hpp"
 #include "insula/identity/mail_tokens.hpp"
@@ -17,30 +18,6 @@ struct email_form {
     email_address email;
 };
 BOOST_DESCRIBE_STRUCT(email_form, (), (email))
-
-std::string to_json(const identity::issued_tokens& issued) {
-    std::string text;
-    json_writer out(text);
-    out.begin_object()
-        .member("access_token", issued.access_token)
-        .member("refresh_token", issued.refresh_token.view())
-        .member("token_type", "Bearer")
-        .member("expires_in", issued.expires_in.count())
-        .member("refresh_expires_in", issued.refresh_expires_in.count());
-    out.key("tenant");
-    if (issued.tenant) {
-        out.begin_object()
-            .member("id", issued.tenant->id)
-            .member("slug", issued.tenant->slug)
-            .member("name", issued.tenant->name)
-            .member("role", token::name(issued.tenant->role))
-            .end_object();
-    } else {
-        out.null();
-    }
-    out.end_object();
-    return text;
-}
 
 /// The slug of body and header: either, or both alike.
 result<> merge_slug(const http::request& r, std::optional<std::string>& slug) {
@@ -77,7 +54,7 @@ answer log_in(anonymous_context& c) {
     if (!issued) {
         co_return issued.error();
     }
-    co_return http::response::json(200, to_json(*issued));
+    co_return answer_tokens(*issued);
 }
 
 answer verify_email(anonymous_context& c) {
@@ -111,17 +88,6 @@ namespace schema {
 
 boost::json::object login_form() {
     return schema_of<identity::login_form>();
-}
-boost::json::object tokens() {
-    return of({{"access_token", text()},
-               {"refresh_token", text()},
-               {"token_type", one_of({"Bearer"})},
-               {"expires_in", integer()},
-               {"refresh_expires_in", integer()},
-               {"tenant", nullable(of({{"id", uuid()},
-                                       {"slug", text()},
-                                       {"name", text()},
-                                       {"role", one_of({"owner", "admin", "member"})}}))}});
 }
 boost::json::object token_form() {
     return schema_of<api::token_form>();

@@ -1,9 +1,9 @@
 #include "insula/identity/login.hpp"
 
+#include "open_session.hpp"
+
 #include "insula/audit/audit.hpp"
 #include "insula/core/json_writer.hpp"
-#include "insula/core/random.hpp"
-#include "insula/identity/run_change.hpp"
 #include "insula/tenancy/tenant.hpp"
 
 #include <algorithm>
@@ -27,44 +27,13 @@ constexpr pg::statement find_tenants{
     " where a.email_canonical = $1 and a.released_at is null"
     " order by t.slug, t.status = 'failed' or t.restore_status is not distinct from 'failed',"
     " t.created_at desc limit 1000"};
-// Checking a password takes its time, and what was read before it may be over: the session is made,
-// and its audit row written, only where account, password, membership and tenant are still as they
-// were.
-constexpr pg::statement add_session{
-    "login.session",
-    "with opened as (insert into control.session (id, user_id, tenant_id, refresh_hash, "
-    "refresh_expires_at, expires_at,"
-    " ip, user_agent)"
-    " select $1, a.id, $3, $4, now() + $5, now() + $6, $7, $8 from control.account a"
-    " where a.id = $2 and a.active and a.released_at is null and a.password_hash = $9"
-    " and ($3::uuid is null or exists (select from control.membership m join control.tenant t on "
-    "t.id = m.tenant_id"
-    " where m.tenant_id = $3 and m.user_id = a.id and m.status = 'active' and m.role = $10 and "
-    "t.status = $11))"
-    " returning user_id)"
-    " insert into control.audit_log (id, tenant_id, user_id, action, entity_type, entity_id, ip, "
-    "request_id)"
-    " select $12, $3, user_id, 'user.login', 'user', user_id::text, $7, $13 from opened returning "
-    "id"};
-constexpr pg::statement new_hash{
-    "login.rehash",
-    "update control.account set password_hash = $2 where id = $1 and password_hash = $3"};
-
-struct candidate {
-    tenancy::tenant_entry where;
-    std::string name;
-    tenancy::tenant_status status;
-    token::role role;
-    bool active;
-};
-
 struct account {
     user_id id;
     std::string password_hash;
     bool verified = false;
     bool active = false;
     bool is_operator = false;
-    std::vector<candidate> tenants;
+    std::vector<tenant_choice> tenants;
 };
 
 runtime::awaitable<result<std::optional<account>>> find(context& with, const login_form& form,
@@ -119,7 +88,7 @@ error wrong() {
     return {errc::invalid_credentials, "The e-mail address, the password or the tenant is wrong."};
 }
 
-error choose_one(const std::vector<candidate>& tenants) {
+error choose_one(const std::vector<tenant_choice>& tenants) {
     std::string list = "\"tenants\":";
     json_writer out(list);
     out.begin_array();
@@ -132,7 +101,7 @@ error choose_one(const std::vector<candidate>& tenants) {
 }
 
 /// Which tenant the tokens are for; null for an operator without one.
-result<const candidate*> choose(const account& who, const std::optional<std::string>& slug) {
+result<const tenant_choice*> choose(const account& who, const std::optional<std::string>& slug) {
     if (!slug) {
         if (who.is_operator) {
             return nullptr;
@@ -140,15 +109,15 @@ result<const candidate*> choose(const account& who, const std::optional<std::str
         if (who.tenants.empty()) {
             return wrong();
         }
-        return who.tenants.size() == 1 ? result<const candidate*>(&who.tenants.front())
+        return who.tenants.size() == 1 ? result<const tenant_choice*>(&who.tenants.front())
                                        : choose_one(who.tenants);
     }
     const auto found = std::ranges::find_if(
-        who.tenants, [&](const candidate& t) { return t.where.slug == *slug; });
-    return found == who.tenants.end() ? result<const candidate*>(wrong()) : &*found;
+        who.tenants, [&](const tenant_choice& t) { return t.where.slug == *slug; });
+    return found == who.tenants.end() ? result<const tenant_choice*>(wrong()) : &*found;
 }
 
-std::optional<error> refuse(const context& with, const account& who, const candidate* tenant) {
+std::optional<error> refuse(const context& with, const account& who, const tenant_choice* tenant) {
     if (with.require_verified_email && !who.verified && tenant != nullptr) {
         return error(errc::email_not_verified,
                      "Verify your e-mail address first: open the link in the mail we sent, or ask "
@@ -158,25 +127,10 @@ std::optional<error> refuse(const context& with, const account& who, const candi
     if (tenant == nullptr) {
         return std::nullopt;
     }
-    using enum tenancy::tenant_status;
-    switch (tenant->status) {
-        case ready:
-            return tenant->active ? std::nullopt : std::optional(wrong());
-        case suspended:
-            return error(errc::tenant_suspended, "The tenant is suspended.");
-        case pending_deletion:
-            if (tenant->role == token::role::owner && tenant->active) {
-                return std::nullopt;  // to restore it
-            }
-            return error(errc::tenant_pending_deletion, "The tenant is about to be deleted.");
-        case failed:
-            return error(
-                errc::tenant_not_ready,
-                "Setting the tenant up has failed; look at its status_url for the reason.");
-        default:
-            return error(errc::tenant_not_ready,
-                         "The tenant is not ready yet; try again in a moment.");
+    if (auto refused = refuse_by_state(tenant->status, tenant->role)) {
+        return refused;
     }
+    return tenant->active ? std::nullopt : std::optional(wrong());
 }
 
 audit::entry failed_login(const caller& from, std::optional<user_id> user) {
@@ -208,56 +162,6 @@ runtime::awaitable<void> note_failure(context& with, const std::optional<account
     (void)co_await with.control.run(std::move(work), from.until);
 }
 
-runtime::awaitable<result<issued_tokens>> open_session(context& with, token_service& tokens,
-                                                       const account& who, const candidate* tenant,
-                                                       const std::string& stronger,
-                                                       const caller& from) {
-    issued_tokens issued;
-    issued.refresh_token = random_token_256();
-    issued.expires_in = token_service::access_lifetime;
-    issued.refresh_expires_in = refresh_lifetime;
-    token::claims claims;
-    claims.subject = who.id;
-    claims.session = session_id::make();
-    claims.session_version = 1;
-    claims.id = make_uuid_v7();
-    claims.issued_at = std::chrono::floor<std::chrono::seconds>(with.clock.now());
-    claims.expires_at = claims.issued_at + token_service::access_lifetime;
-    if (tenant != nullptr) {
-        claims.tenant = tenant->where.id;
-        claims.role = tenant->role;
-        issued.tenant = {tenant->where.id, tenant->where.slug, tenant->name, tenant->role};
-    }
-    auto access = tokens.sign(claims);
-    if (!access) {
-        co_return access.error();
-    }
-    issued.access_token = std::move(*access);
-
-    const auto audited = audit_id::make();
-    pg::unit work;
-    work.add(add_session, claims.session, claims.subject, claims.tenant,
-             secret_keys::stored_form(issued.refresh_token.view()), refresh_lifetime,
-             session_lifetime, from.ip, from.user_agent, who.password_hash,
-             token::name(claims.role),
-             tenant != nullptr ? tenancy::name(tenant->status) : std::string_view(), audited,
-             from.request_id);
-    if (!stronger.empty()) {
-        work.add(new_hash, who.id, stronger, who.password_hash);
-    }
-    auto done = co_await run_change(with.control, std::move(work), audited, from.until);
-    if (!done) {
-        co_return pg::to_error(done.error());
-    }
-    if (done->answers.front().empty()) {
-        co_return wrong();
-    }
-    if (tenant != nullptr) {
-        with.tenants.remember(tenant->where);
-    }
-    co_return issued;
-}
-
 }  // namespace
 
 runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& tokens,
@@ -271,7 +175,7 @@ runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& t
         co_return checked.error();
     }
     auto tenant = *checked && (*who)->active ? choose(**who, form.tenant_slug)
-                                             : result<const candidate*>(wrong());
+                                             : result<const tenant_choice*>(wrong());
     if (!tenant) {
         if (tenant.error() == errc::invalid_credentials) {
             co_await note_failure(with, *who, form, from);
@@ -288,7 +192,15 @@ runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& t
     if (!stronger) {
         co_return stronger.error();
     }
-    co_return co_await open_session(with, tokens, **who, *tenant, *stronger, from);
+    auto opened = co_await open_session(
+        with, tokens, {(*who)->id, (*who)->password_hash, *stronger, *tenant}, from);
+    if (!opened) {
+        co_return opened.error();
+    }
+    if (!*opened) {
+        co_return wrong();
+    }
+    co_return std::move(**opened);
 }
 
 }  // namespace insula::identity
