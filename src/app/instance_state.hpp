@@ -103,6 +103,7 @@ struct instance::state {
     queue::registry registry;
     queue::engine engine;
     tenancy::directory directory;
+    tenancy::revocations revoked;
     identity::context identity;
     std::unique_ptr<http::token_buckets> limiter;
     std::atomic<bool> draining{false};

@@ -8,6 +8,7 @@
 #include "insula/runtime/cpu_pool.hpp"
 #include "insula/runtime/deadline.hpp"
 #include "insula/tenancy/directory.hpp"
+#include "insula/tenancy/revocations.hpp"
 #include "insula/tenancy/tenant.hpp"
 #include "insula/token/claims.hpp"
 
@@ -24,6 +25,8 @@ struct context {
     const password_hasher& hasher;
     queue::engine& tasks;
     tenancy::directory& tenants;
+    /// Whatever revokes calls catch_up() after its commit, before it answers.
+    tenancy::revocations& revoked;
     const secret_keys& keys;
     const clock_source& clock;
     int cells = 1;

@@ -61,7 +61,9 @@ life_process::life_process(const installed_database& database, queue::engine_opt
       mail_(pools_.metrics),
       services_{keys_, mail_, templates_, "https://insula.test", {}},
       registry_(workflows::all(services_)),
-      directory_(pools_.control) {
+      directory_(pools_.control),
+      revoked_(loop_.get(), {.conninfo = database.conninfo(database.roles().app())}, pools_.budget,
+               pools_.metrics) {
     engine_ = std::make_unique<queue::engine>(loop_.get(), pools_.worker, pools_.budget, registry_,
                                               std::move(options), pools_.metrics);
     context_ = std::make_unique<identity::context>(identity::context{.control = pools_.control,
@@ -69,6 +71,7 @@ life_process::life_process(const installed_database& database, queue::engine_opt
                                                                      .hasher = hasher_,
                                                                      .tasks = *engine_,
                                                                      .tenants = directory_,
+                                                                     .revoked = revoked_,
                                                                      .keys = keys_,
                                                                      .clock = system_clock_source(),
                                                                      .cells = installed_cells,

@@ -72,6 +72,7 @@ private:
     queue::registry registry_;
     std::unique_ptr<queue::engine> engine_;
     tenancy::directory directory_;
+    tenancy::revocations revoked_;  // never started: whatever catches up is told at once
     std::unique_ptr<identity::context> context_;
 };
 
