@@ -2,7 +2,8 @@
 -- so does every step of a workflow about it: they follow one another and never interleave (G34). All run with the
 -- caller's rights.
 
--- An operator's session, asserted in the unit that does the work.
+-- An operator's session, asserted in the unit that does the work: without a tenant, and nobody acts in it as
+-- somebody else.
 create function control.assert_operator(p_session uuid, p_version integer, p_user uuid) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -13,7 +14,7 @@ begin
     select a.operator into allowed
         from control.session s join control.account a on a.id = s.user_id
         where s.id = p_session and s.user_id = p_user and s.version = p_version and s.ended_at is null
-            and s.expires_at > now() and a.active;
+            and s.expires_at > now() and a.active and s.tenant_id is null and s.operator_user_id is null;
     if allowed is null then
         raise exception using errcode = 'IS001', message = 'session ' || p_session || ' is over';
     end if;
@@ -37,7 +38,8 @@ begin
         join control.account a on a.id = s.user_id
         join control.membership m on m.tenant_id = s.tenant_id and m.user_id = s.user_id
         where s.id = p_session and s.user_id = p_user and s.tenant_id = p_tenant and s.version = p_version
-            and s.ended_at is null and s.expires_at > now() and a.active and m.status = 'active';
+            and s.ended_at is null and s.expires_at > now() and a.active and m.status = 'active'
+            and s.operator_user_id is null;
     if found_role is null then
         raise exception using errcode = 'IS001', message = 'session ' || p_session || ' is over';
     end if;

@@ -1,0 +1,2 @@
+-- 0012_feed
+do $$ begin end $$;

@@ -1,0 +1,2 @@
+-- 0013_refresh
+do $$ begin end $$;

@@ -1,0 +1,2 @@
+-- 0014_people
+do $$ begin end $$;
