@@ -25,8 +25,10 @@ namespace {
 
 constexpr std::size_t helper_threads = 2;
 constexpr std::size_t helper_queue_max = 256;
-// A login waits at most for this many others per thread: at 20 ms each, one to two seconds.
+// A password waits behind at most so many others per thread, at 20 ms each 1.3 seconds; and not for
+// longer than this where they take longer. Who comes when it would be more is refused at once.
 constexpr std::size_t hashing_queue_max_per_thread = 64;
+constexpr std::chrono::seconds hashing_wait_max{2};
 constexpr std::chrono::seconds start_limit{30};
 constexpr std::chrono::seconds first_look{2};
 
@@ -44,6 +46,28 @@ error wrong(std::string sentence) {
 
 std::size_t hashing_threads() {
     return std::max(1U, std::thread::hardware_concurrency());
+}
+
+runtime::cpu_pool_options hashing_options(observe::metrics& metrics) {
+    auto& waited =
+        metrics.histogram("insula_hash_wait_seconds", "How long passwords waited for a thread");
+    return {.threads = hashing_threads(),
+            .queue_max = hashing_queue_max_per_thread * hashing_threads(),
+            .wait_max = hashing_wait_max,
+            .low_priority = true,
+            .waited = [&waited](std::chrono::nanoseconds time) { waited.observe(time); }};
+}
+
+identity::password_options password_costs(const config& values) {
+    constexpr std::size_t mebibyte = 1024 * 1024;
+    const identity::password_options least;
+    const identity::password_options costs{.passes = values.password_passes,
+                                           .memory_bytes = values.password_memory * mebibyte};
+    if (costs.passes * costs.memory_bytes < least.passes * least.memory_bytes) {
+        observe::warn("password hashing costs less than OWASP's minimum: for tests only",
+                      {{"passes", costs.passes}, {"memory_mib", values.password_memory}});
+    }
+    return costs;
 }
 
 std::string mail_folder(const instance_options& options) {
@@ -72,8 +96,9 @@ instance::state::state(instance_options given, checked_config checked_settings,
       settings(std::move(checked_settings)),
       loops(std::move(made_loops)),
       helpers(helper_threads, helper_queue_max),
-      hashing(hashing_threads(), hashing_queue_max_per_thread * hashing_threads()),
+      hashing(hashing_options(metrics)),
       db(*loops, settings.values, settings.url, settings.roles, settings.key, metrics, helpers),
+      hasher(password_costs(settings.values)),
       keys(settings.key),
       templates(settings.values.mail_templates),
       mail(make_mail_transport(settings, mail_folder(options), helpers, metrics)),
@@ -113,6 +138,11 @@ instance::state::state(instance_options given, checked_config checked_settings,
     }
     metrics.gauge_from("insula_hash_queue_depth", "Passwords waiting for a hashing thread", {},
                        [this] { return static_cast<double>(hashing.depth()); });
+    metrics.gauge("insula_hash_queue_max", "Limit of insula_hash_queue_depth")
+        .set(static_cast<double>(hashing_queue_max_per_thread * hashing_threads()));
+    metrics.counter_from("insula_hash_refused_total",
+                         "Passwords not looked at: too many were waiting, or for too long", {},
+                         [this] { return static_cast<double>(hashing.refused()); });
     metrics.counter_from("insula_log_lines_dropped_total",
                          "Log lines dropped because the queue was full", {},
                          [] { return static_cast<double>(observe::log_dropped()); });

@@ -214,6 +214,12 @@ const std::vector<setting>& settings() {
          set_text<&c::mail_templates>, get_text<&c::mail_templates>},
         {"require_verified_email", "log in only with a verified address [true]", false,
          set_truth<&c::require_verified_email>, get_truth<&c::require_verified_email>},
+        {"password_passes", "Argon2id passes over the memory [2]", false,
+         set_number<&c::password_passes, 1, 100>, get_number<&c::password_passes>},
+        {"password_memory",
+         "Argon2id memory in MiB, per core at most that much at once; changed costs apply to each "
+         "password at its next log-in [19]",
+         false, set_number<&c::password_memory, 1, 2048>, get_number<&c::password_memory>},
         {"rate_limit", "off for load tests [on]", false, set_truth<&c::rate_limit>,
          get_truth<&c::rate_limit>},
         {"trusted_proxies", "addresses or networks whose Forwarded headers are believed [none]",

@@ -1,15 +1,57 @@
 #include "insula/runtime/cpu_pool.hpp"
 
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace insula::runtime {
+namespace {
 
-cpu_pool::cpu_pool(std::size_t threads, std::size_t queue_max) : queue_max_(queue_max) {
-    threads_.reserve(std::max<std::size_t>(threads, 1));
-    for (std::size_t i = 0; i < std::max<std::size_t>(threads, 1); ++i) {
+// sched_setattr(2), which has no wrapper in Debian 12's C library.
+struct scheduling {
+    std::uint32_t size = sizeof(scheduling);
+    std::uint32_t policy = SCHED_BATCH;
+    std::uint64_t flags = 0;
+    std::int32_t nice = 0;
+    std::uint32_t priority = 0;
+    std::uint64_t slice_ns = 0;
+    std::uint64_t deadline_ns = 0;
+    std::uint64_t period_ns = 0;
+};
+static_assert(sizeof(scheduling) == 48);
+
+// A tenth of the weight of an ordinary thread, and (Linux 6.12, others ignore it) long slices: a
+// loop that wakes up with a short one takes the processor at once. Never nothing, as SCHED_IDLE
+// would be: on a machine that is busy otherwise, people still log in.
+constexpr int nicer_by = 10;
+constexpr int nicest = 19;
+constexpr std::uint64_t low_priority_slice_ns = 20'000'000;
+
+void lower_priority() noexcept {
+    scheduling wanted;
+    wanted.nice = std::min(nicest, ::getpriority(PRIO_PROCESS, 0) + nicer_by);
+    wanted.slice_ns = low_priority_slice_ns;
+    if (::syscall(SYS_sched_setattr, 0, &wanted, 0) != 0) {
+        // Of this thread alone: on Linux a nice value is a thread's.
+        (void)::setpriority(PRIO_PROCESS, 0, wanted.nice);
+    }
+}
+
+}  // namespace
+
+cpu_pool::cpu_pool(cpu_pool_options options) : options_(std::move(options)) {
+    const auto count = std::max<std::size_t>(options_.threads, 1);
+    threads_.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
         threads_.emplace_back([this] { work(); });
     }
 }
+
+cpu_pool::cpu_pool(std::size_t threads, std::size_t queue_max)
+    : cpu_pool(cpu_pool_options{.threads = threads, .queue_max = queue_max}) {}
 
 cpu_pool::~cpu_pool() {
     stop();
@@ -19,6 +61,11 @@ cpu_pool::~cpu_pool() {
 std::size_t cpu_pool::depth() const {
     const std::lock_guard lock(mutex_);
     return queue_.size();
+}
+
+std::uint64_t cpu_pool::refused() const {
+    const std::lock_guard lock(mutex_);
+    return refused_;
 }
 
 void cpu_pool::stop() {
@@ -40,12 +87,25 @@ void cpu_pool::join() {
     }
 }
 
+/// From how many are before it and what they usually take. The oldest has waited already: when
+/// nothing moves, what was usual does not count.
+bool cpu_pool::would_wait_too_long() const {
+    if (options_.wait_max.count() == 0 || queue_.empty()) {
+        return false;
+    }
+    const auto expected =
+        usual_ * static_cast<std::int64_t>(queue_.size()) / static_cast<std::int64_t>(threads());
+    return expected > options_.wait_max || clock::now() - queue_.front()->since > options_.wait_max;
+}
+
 bool cpu_pool::push(std::unique_ptr<job> work) {
     {
         const std::lock_guard lock(mutex_);
-        if (stopping_ || queue_.size() >= queue_max_) {
+        if (stopping_ || queue_.size() >= options_.queue_max || would_wait_too_long()) {
+            ++refused_;
             return false;
         }
+        work->since = clock::now();
         queue_.push_back(std::move(work));
     }
     wake_.notify_one();
@@ -53,6 +113,9 @@ bool cpu_pool::push(std::unique_ptr<job> work) {
 }
 
 void cpu_pool::work() {
+    if (options_.low_priority) {
+        lower_priority();
+    }
     std::unique_lock lock(mutex_);
     for (;;) {
         wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
@@ -61,10 +124,25 @@ void cpu_pool::work() {
         }
         auto next = std::move(queue_.front());
         queue_.pop_front();
+        const auto began = clock::now();
+        const auto waited = began - next->since;
+        const bool late = options_.wait_max.count() != 0 && waited > options_.wait_max;
+        refused_ += late ? 1 : 0;
         lock.unlock();
-        next->run();
+        if (late) {
+            next->refuse();
+        } else {
+            if (options_.waited) {
+                options_.waited(waited);
+            }
+            next->run();
+        }
         next.reset();
         lock.lock();
+        if (!late) {
+            // A moving average over the last dozen or so.
+            usual_ += (std::chrono::nanoseconds(clock::now() - began) - usual_) / 8;
+        }
     }
 }
 

@@ -35,6 +35,8 @@ struct config {
     std::string mail_from = "Insula <no-reply@localhost>";
     std::string mail_templates;  ///< a directory that replaces the built-in texts; empty: none
     bool require_verified_email = true;
+    unsigned password_passes = 2;   ///< Argon2id: OWASP's minimum
+    unsigned password_memory = 19;  ///< MiB, for each password that is being checked
     bool rate_limit = true;
     double rate_scale = 1;  ///< `insula dev` is 100 times looser
     /// From [rate_limit]: class -> "5/min" or "10/s burst 20".

@@ -2,10 +2,14 @@
 
 #include "insula/runtime/cpu_pool.hpp"
 #include "insula/runtime/event.hpp"
+#include "insula/runtime/timer.hpp"
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 
+#include <sys/resource.h>
+
+#include <atomic>
 #include <latch>
 
 namespace insula::runtime {
@@ -214,6 +218,76 @@ TEST_P(pool_calls, are_refused_when_the_queue_is_full) {
             EXPECT_TRUE(co_await one.wait(deadline::after(test::patience)));
         }
         EXPECT_EQ(refused, 2);
+    });
+}
+
+TEST_P(pool_calls, G65_are_refused_when_they_would_wait_too_long) {
+    constexpr auto wait_max = std::chrono::milliseconds(20);
+    std::atomic<int> waited = 0;
+    cpu_pool pool({.threads = 1,
+                   .queue_max = 100,
+                   .wait_max = wait_max,
+                   .waited = [&](std::chrono::nanoseconds) { ++waited; }});
+    run([&]() -> awaitable<void> {
+        std::latch gate(1);
+        event one(home());
+        int refused = 0;
+        int finished = 0;
+        background(call(pool, gate, refused, finished, one));
+        while (waited < 1) {
+            co_await test::turns(1);
+        }
+        background(call(pool, gate, refused, finished, one));
+        co_await test::turns(1);
+        EXPECT_EQ(pool.depth(), 1U);
+        // What is tested is that time passes.
+        co_await sleep_until(deadline::after(wait_max * 2));
+        const auto late = co_await pool.run([] { return 1; });
+        EXPECT_EQ(late.error().code(), errc::overloaded) << "nothing has moved for so long";
+        EXPECT_EQ(pool.refused(), 1U);
+        gate.count_down();
+        while (refused + finished < 2) {
+            EXPECT_TRUE(co_await one.wait(deadline::after(test::patience)));
+        }
+        EXPECT_EQ(finished, 1);
+        EXPECT_EQ(refused, 1) << "its turn came too late";
+        EXPECT_EQ(waited, 1);
+        EXPECT_TRUE(co_await pool.run([] {})) << "and then it goes on";
+    });
+}
+
+TEST_P(pool_calls, are_refused_at_once_when_those_before_them_usually_take_too_long) {
+    constexpr auto usual = std::chrono::milliseconds(40);
+    cpu_pool pool({.threads = 1, .queue_max = 100, .wait_max = usual * 3});
+    run([&]() -> awaitable<void> {
+        for (int i = 0; i < 12; ++i) {
+            EXPECT_TRUE(co_await pool.run([&] { std::this_thread::sleep_for(usual); }));
+        }
+        std::latch gate(1);
+        event one(home());
+        int refused = 0;
+        int finished = 0;
+        for (int i = 0; i < 20; ++i) {
+            background(call(pool, gate, refused, finished, one));
+        }
+        while (refused == 0) {
+            EXPECT_TRUE(co_await one.wait(deadline::after(test::patience)));
+        }
+        EXPECT_LT(pool.depth(), 10U) << "not one had been looked at";
+        gate.count_down();
+        while (refused + finished < 20) {
+            EXPECT_TRUE(co_await one.wait(deadline::after(test::patience)));
+        }
+    });
+}
+
+TEST_P(pool_calls, run_behind_the_event_loops_when_asked_to) {
+    const auto nice_value = [] { return ::getpriority(PRIO_PROCESS, 0); };
+    cpu_pool usual(1, 10);
+    cpu_pool low({.low_priority = true});
+    run([&]() -> awaitable<void> {
+        EXPECT_EQ(*co_await usual.run(nice_value), nice_value());
+        EXPECT_EQ(*co_await low.run(nice_value), std::min(19, nice_value() + 10));
     });
 }
 
