@@ -47,6 +47,12 @@ answer read_task(operator_context&);
 answer retry_task(operator_context&);
 answer cancel_task(operator_context&);
 answer skip_step_of_task(operator_context&);
+// assume_identity.cpp
+answer assume_identity(operator_context&);
+answer end_assumed_identity(user_context&);
+// audit.cpp
+answer list_audit(admin_context&);
+answer list_audit_of_entity(admin_context&);
 // operations.cpp
 answer livez(anonymous_context&);
 answer readyz(anonymous_context&);
@@ -83,6 +89,10 @@ boost::json::object task_page();
 boost::json::object task_status();
 boost::json::object task_kind();
 boost::json::object task_operated();
+boost::json::object assume_form();
+boost::json::object assumed_tokens();
+boost::json::object audit_page();
+boost::json::object audit_action();
 boost::json::object project_form();
 boost::json::object project_patch();
 boost::json::object project();

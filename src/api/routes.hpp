@@ -1,6 +1,7 @@
 #pragma once
 // The route table: one constexpr table, a file per resource. An endpoint is added as a row there;
 // how is in docs/add-an-endpoint.md.
+#include "routes/audit.hpp"
 #include "routes/operations.hpp"
 #include "routes/operators.hpp"
 #include "routes/projects.hpp"
@@ -21,7 +22,7 @@ consteval auto join(const std::array<row, N>&... parts) {
 }
 
 inline constexpr auto table = join(registration_rows, sessions_rows, users_rows, tenants_rows,
-                                   operators_rows, projects_rows, operations_rows);
+                                   operators_rows, audit_rows, projects_rows, operations_rows);
 
 }  // namespace rows
 

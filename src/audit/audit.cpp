@@ -1,5 +1,7 @@
 #include "insula/audit/audit.hpp"
 
+#include <algorithm>
+
 namespace insula::audit {
 namespace {
 
@@ -11,7 +13,18 @@ constexpr pg::statement insert_row{"audit.add",
 constexpr pg::statement find_row{"audit.witness",
                                  "select created_at from control.audit_log where id = $1"};
 
+bool is_word(std::string_view text) noexcept {
+    return !text.empty() &&
+           std::ranges::all_of(text, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+}
+
 }  // namespace
+
+bool is_action(std::string_view text) noexcept {
+    const auto dot = text.find('.');
+    return dot != std::string_view::npos && text.size() <= name_size_max &&
+           is_word(text.substr(0, dot)) && is_word(text.substr(dot + 1));
+}
 
 void add(pg::unit& unit, const entry& what, std::optional<tenant_id> tenant) {
     unit.add(insert_row, what.id, tenant, what.user, what.operator_user, what.action,

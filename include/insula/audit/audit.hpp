@@ -8,6 +8,11 @@
 
 namespace insula::audit {
 
+inline constexpr std::size_t name_size_max = 100;
+
+/// Whether an action could be called so: `[a-z_]+[.][a-z_]+`, which the table demands too.
+bool is_action(std::string_view text) noexcept;
+
 /// One thing that happened. `action` is one of API.md's list ("project.create"); `changes` is JSON
 /// text. The id is made here, before anything is sent: after a lost COMMIT it is the witness.
 struct entry {

@@ -8,6 +8,10 @@ inline constexpr errc operating[] = {errc::not_found, errc::conflict};
 inline constexpr errc retrying_tenant[] = {errc::not_found, errc::not_failed, errc::slug_taken,
                                            errc::email_taken};
 
+inline constexpr errc forbidden_only[] = {errc::forbidden};
+inline constexpr errc assuming[] = {errc::not_found, errc::conflict, errc::tenant_suspended,
+                                    errc::tenant_pending_deletion, errc::tenant_not_ready};
+
 inline constexpr parameter tenants_page[] = {
     {"status", "only tenants in this state", &schema::tenant_status},
     {"q", "a part of slug or name, in any case; or an id", &schema::search_text},
@@ -99,6 +103,21 @@ inline constexpr auto operators_rows = std::to_array<row>({
                                     .success = 202,
                                     .response = &schema::task_operated,
                                     .errors = operating})},
+    {post,
+     "/api/v1/admin/assume-identity",
+     operator_<&assume_identity>({.id = "assumeIdentity",
+                                  .tag = "operators",
+                                  .summary = "Act as a member of a tenant, for 15 minutes",
+                                  .request = &schema::assume_form,
+                                  .response = &schema::assumed_tokens,
+                                  .errors = assuming}),
+     {.body = body_rule::json}},
+    {post, "/api/v1/admin/assume-identity/end",
+     user<&end_assumed_identity>({.id = "endAssumedIdentity",
+                                  .tag = "operators",
+                                  .summary = "End the assumed identity that this token is of",
+                                  .success = 204,
+                                  .errors = forbidden_only})},
 });
 
 }  // namespace insula::api::rows
