@@ -25,7 +25,8 @@ secret_keys::secret_keys(const secret_bytes& key_encryption_key)
       cursors_(hkdf_sha256(key_encryption_key.view(), "insula cursors", 32)),
       signing_keys_(hkdf_sha256(key_encryption_key.view(), "insula signing keys", 32)),
       idempotency_(hkdf_sha256(key_encryption_key.view(), "insula idempotency keys", 32).view()),
-      answers_(hkdf_sha256(key_encryption_key.view(), "insula idempotency answers", 32)) {}
+      answers_(hkdf_sha256(key_encryption_key.view(), "insula idempotency answers", 32)),
+      refresh_tokens_(hkdf_sha256(key_encryption_key.view(), "insula refresh tokens", 32).view()) {}
 
 digest_256 secret_keys::stored_form(std::string_view token) {
     return sha256(token);

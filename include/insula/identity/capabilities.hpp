@@ -38,6 +38,8 @@ public:
     std::optional<std::string> open_answer(bytes_view sealed, bytes_view about) const;
 
     const secret_bytes& signing_key_encryption() const noexcept { return signing_keys_; }
+    /// Proves refresh tokens and derives their successors.
+    const hmac_key& refresh_tokens() const noexcept { return refresh_tokens_; }
 
 private:
     secret_bytes mail_tokens_;
@@ -45,6 +47,7 @@ private:
     secret_bytes signing_keys_;
     hmac_key idempotency_;
     secret_bytes answers_;
+    hmac_key refresh_tokens_;
 };
 
 }  // namespace insula::identity

@@ -7,6 +7,8 @@ create table control.session (
     tenant_id uuid references control.tenant,
     -- Raised when the role changes: access tokens of older versions are refused.
     version integer not null default 1,
+    -- SHA-256 of the refresh token, and of the one it took the place of (0013). A token names its session, so
+    -- neither is searched for; older ones are told by the proof they carry. Null: an assumed identity has none.
     refresh_hash bytea,
     refresh_expires_at timestamptz,
     parent_hash bytea,
@@ -21,8 +23,7 @@ create table control.session (
     ip text,
     user_agent text
 ) with (fillfactor = 80);
-create unique index session_by_refresh on control.session (refresh_hash) where refresh_hash is not null;
-create index session_by_user on control.session (user_id) where ended_at is null;
+create index session_by_user on control.session (user_id, created_at desc, id desc) where ended_at is null;
 create index session_by_tenant on control.session (tenant_id) where ended_at is null;
 
 create table control.mail_token (

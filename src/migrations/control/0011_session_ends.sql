@@ -13,8 +13,9 @@ begin
 end
 $$;
 
--- All sessions of a person, in every tenant, but for one (null: none is spared). In the order of their ids, so that
--- two who do this at once wait for each other and nobody is killed. How many ended.
+-- All sessions of a person, in every tenant, and those an operator has under other people's names, but for one (null:
+-- none is spared). In the order of their ids, so that two who do this at once wait for each other and nobody is
+-- killed; behind the account's lock, so that none is being opened meanwhile (0013). How many ended.
 create function control.end_user_sessions(p_user uuid, p_except uuid, p_reason text) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -22,8 +23,10 @@ as $$
 declare
     v_count integer;
 begin
+    perform from control.account a where a.id = p_user for no key update;
     with locked as (select s.id from control.session s
-                    where s.user_id = p_user and s.ended_at is null and s.id is distinct from p_except
+                    where (s.user_id = p_user or s.operator_user_id = p_user) and s.ended_at is null
+                        and s.id is distinct from p_except
                     order by s.id for no key update)
     update control.session s set ended_at = now(), end_reason = p_reason from locked where s.id = locked.id;
     get diagnostics v_count = row_count;
