@@ -57,7 +57,7 @@ struct scene {
         std::string text =
             base64url_encode(as_bytes(header)) + "." + base64url_encode(as_bytes(payload));
         const auto& row = row_of(k.alg());
-        std::vector<std::uint8_t> raw(row.signature_bytes);
+        std::vector<std::uint8_t> raw(k.inner().signature_bytes);
         row.make_sign(k.inner())->sign(text, raw);
         return text + "." + base64url_encode(raw);
     }

@@ -10,8 +10,8 @@ namespace insula::token {
 
 namespace {
 
-// In the order of the enumeration. EdDSA and RS256 would be two more files with a row each.
-const algorithm_row* const table[] = {&es256_row, &hs256_row};
+// In the order of the enumeration.
+const algorithm_row* const table[] = {&es256_row, &hs256_row, &eddsa_row, &rs256_row};
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // ES256 (RFC 7518 section 3.4): ECDSA over P-256 with SHA-256; a signature is r and s, 32 octets
 // each.
 #include "token/algorithm.hpp"
+#include "token/pkcs8.hpp"
 
 #include "insula/core/base64.hpp"
 
@@ -122,12 +123,8 @@ bool is_p256(EVP_PKEY* pair) {
 }
 
 std::optional<key::parts> import_private(bytes_view material) {
-    const std::uint8_t* at = material.data();
-    const pkcs8_ptr info(d2i_PKCS8_PRIV_KEY_INFO(nullptr, &at, static_cast<long>(material.size())));
     key::parts made;
-    if (info && at == material.data() + material.size()) {
-        made.pair.reset(EVP_PKCS82PKEY(info.get()));
-    }
+    made.pair = read_pkcs8(material);
     bool good = made.pair && is_p256(made.pair.get());
     if (good) {
         const pkey_ctx_ptr checker(EVP_PKEY_CTX_new_from_pkey(nullptr, made.pair.get(), nullptr));
@@ -143,14 +140,11 @@ std::optional<key::parts> import_private(bytes_view material) {
 }
 
 secret_bytes export_private(const key::parts& from) {
-    const pkcs8_ptr info(EVP_PKEY2PKCS8(from.pair.get()));
-    expect_openssl(info != nullptr, "PKCS#8");
-    const int size = i2d_PKCS8_PRIV_KEY_INFO(info.get(), nullptr);
-    expect_openssl(size > 0, "PKCS#8");
-    secret_bytes der(static_cast<std::size_t>(size));
-    auto* out = der.writable().data();
-    expect_openssl(i2d_PKCS8_PRIV_KEY_INFO(info.get(), &out) == size, "PKCS#8");
-    return der;
+    return write_pkcs8(from.pair.get());
+}
+
+std::size_t signature_bytes(const key::parts&) {
+    return 2 * coordinate_bytes;
 }
 
 std::string coordinate(EVP_PKEY* pair, const char* which) {
@@ -182,11 +176,11 @@ std::unique_ptr<sign_context> make_sign(const key::parts& with) {
 const algorithm_row es256_row = {
     .id = algorithm::es256,
     .name = "ES256",
-    .signature_bytes = 2 * coordinate_bytes,
     .has_public_half = true,
     .generate = generate,
     .import_private = import_private,
     .export_private = export_private,
+    .signature_bytes = signature_bytes,
     .required_jwk_members = required_jwk_members,
     .make_check = make_check,
     .make_sign = make_sign,

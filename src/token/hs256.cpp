@@ -122,6 +122,10 @@ secret_bytes export_private(const key::parts& from) {
     return from.secret.clone();
 }
 
+std::size_t signature_bytes(const key::parts&) {
+    return digest_bytes;
+}
+
 std::string no_jwk_members(const key::parts&) {
     return {};
 }
@@ -139,11 +143,11 @@ std::unique_ptr<sign_context> make_sign(const key::parts& with) {
 const algorithm_row hs256_row = {
     .id = algorithm::hs256,
     .name = "HS256",
-    .signature_bytes = digest_bytes,
     .has_public_half = false,
     .generate = generate,
     .import_private = import_private,
     .export_private = export_private,
+    .signature_bytes = signature_bytes,
     .required_jwk_members = no_jwk_members,
     .make_check = make_check,
     .make_sign = make_sign,

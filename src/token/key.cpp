@@ -35,6 +35,7 @@ std::string make_kid(const algorithm_row& row, const key::parts& of) {
 
 std::shared_ptr<const key::parts> finish(const algorithm_row& row, key::parts of, std::string kid) {
     of.alg = row.id;
+    of.signature_bytes = row.signature_bytes(of);
     of.header_segment = base64url_encode(as_bytes(R"({"alg":")" + std::string(row.name) +
                                                   R"(","kid":")" + kid + R"(","typ":"at+jwt"})"));
     of.kid = std::move(kid);

@@ -35,7 +35,7 @@ struct signer::state {
             const auto& parts = entry->value.inner();
             const auto& row = row_of(parts.alg);
             prefix = parts.header_segment + ".";
-            signature_bytes = row.signature_bytes;
+            signature_bytes = parts.signature_bytes;
             context = row.make_sign(parts);
         }
     }

@@ -84,8 +84,8 @@ struct verifier::state {
             slots.push_back(
                 {.entry = &entry,
                  .header_segment = parts.header_segment,
-                 .signature_characters = base64url_size(row.signature_bytes),
-                 .signature_bytes = row.signature_bytes,
+                 .signature_characters = base64url_size(parts.signature_bytes),
+                 .signature_bytes = parts.signature_bytes,
                  // A revoked key is refused before its signature is looked at.
                  .context = entry.state == key_state::revoked ? nullptr : row.make_check(parts)});
             by_header.emplace(slots.back().header_segment, &slots.back());

@@ -16,9 +16,9 @@ namespace insula::token {
 /// A key has exactly one, and a token never chooses (RFC 8725 section 3.1). Another one is a row in
 /// the table of algorithm.cpp: its name, how its keys are made and stored, and how it signs and
 /// checks.
-enum class algorithm : std::uint8_t { es256, hs256 };
+enum class algorithm : std::uint8_t { es256, hs256, eddsa, rs256 };
 
-/// The registered name: "ES256", "HS256" (RFC 7518 section 3.1).
+/// The registered name: "ES256", "HS256", "RS256" (RFC 7518 section 3.1), "EdDSA" (RFC 8037).
 std::string_view name(algorithm value) noexcept;
 /// Exact spelling only.
 std::optional<algorithm> parse_algorithm(std::string_view text) noexcept;

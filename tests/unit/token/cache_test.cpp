@@ -196,8 +196,7 @@ class checkers : public with_key {
 protected:
     checker loop{us, keys, 64};
 };
-INSTANTIATE_TEST_SUITE_P(each, checkers, testing::Values(algorithm::es256, algorithm::hs256),
-                         algorithm_label);
+INSTANTIATE_TEST_SUITE_P(each, checkers, testing::ValuesIn(every_algorithm), algorithm_label);
 }  // namespace
 
 TEST_P(checkers, verifies_once_and_then_remembers) {
@@ -231,7 +230,7 @@ TEST_P(checkers, G11_a_hit_and_a_cold_hs256_check_do_not_allocate) {
 
 TEST_P(checkers, G14_a_revoked_key_voids_cached_verdicts) {
     ASSERT_TRUE(loop.check(token, noon));
-    loop.use(set_of({{k, key_state::revoked}, {key::generate(GetParam()), key_state::active}}));
+    loop.use(set_of({{k, key_state::revoked}, {sample_key(GetParam(), 1), key_state::active}}));
     EXPECT_EQ(loop.check(token, noon).error(), refusal::revoked_key);
     loop.use(keys);
     EXPECT_TRUE(loop.check(token, noon));

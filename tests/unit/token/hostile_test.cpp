@@ -26,8 +26,7 @@ protected:
                      k);
     }
 };
-INSTANTIATE_TEST_SUITE_P(each, hostile, testing::Values(algorithm::es256, algorithm::hs256),
-                         algorithm_label);
+INSTANTIATE_TEST_SUITE_P(each, hostile, testing::ValuesIn(every_algorithm), algorithm_label);
 
 std::string public_pem(const key& of) {
     BIO* const memory = BIO_new(BIO_s_mem());
@@ -95,43 +94,45 @@ TEST_P(hostile, G11_none_in_any_spelling_is_refused) {
 }
 
 TEST_P(hostile, G11_the_algorithm_comes_from_the_key) {
-    const auto other = GetParam() == algorithm::es256 ? "HS256" : "ES256";
-    const auto header =
-        R"({"alg":")" + std::string(other) + R"(","kid":")" + k.kid() + R"(","typ":"at+jwt"})";
-    EXPECT_EQ(verdict(check, forge(header, payload_of(what), k)), "wrong_algorithm");
-    for (const auto* alg :
-         {"HS384", "HS512", "RS256", "ES384", "PS256", "EdDSA", "es256", "hs256"}) {
-        EXPECT_EQ(verdict(check, forge(changed(header, other, alg), payload_of(what), k)),
-                  "wrong_algorithm")
-            << alg;
+    const std::string own(name(GetParam()));
+    for (const std::string alg :
+         {"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES256K", "PS256",
+          "EdDSA", "Ed25519", "Ed448", "es256", "hs256", "eddsa", "rs256"}) {
+        if (alg != own) {
+            EXPECT_EQ(verdict(check, forge(changed(header_of(k), own, alg), payload_of(what), k)),
+                      "wrong_algorithm")
+                << alg;
+        }
     }
 }
 
 // CVE-2015-9235 and its many children: the public key, which everybody has, as an HMAC secret.
-TEST(hostile_keys, G11_a_public_key_is_no_hmac_secret) {
-    const auto k = key::generate(algorithm::es256);
-    verifier check(us, set_of({{k, key_state::active}}));
+TEST_P(hostile, G11_a_public_key_is_no_hmac_secret) {
+    if (!k.has_public_half()) {
+        return;
+    }
     const auto jwk = k.public_jwk();
     auto trimmed = public_pem(k);
     trimmed.pop_back();
-    for (const auto& secret : {public_pem(k), trimmed, public_der(k), jwk}) {
+    const auto der = public_der(k);
+    for (const auto& secret : {public_pem(k), trimmed, der, der.substr(der.size() - 32), jwk}) {
         const auto confused =
             key::import_private(algorithm::hs256, k.kid(), as_bytes(secret)).value();
-        for (const auto* alg : {"HS256", "ES256"}) {
+        for (const auto alg : {std::string_view("HS256"), name(GetParam())}) {
             const auto header = R"({"alg":")" + std::string(alg) + R"(","kid":")" + k.kid() +
                                 R"(","typ":"at+jwt"})";
-            EXPECT_FALSE(check.verify(forge(header, payload_of(sample_claims()), confused), noon));
+            EXPECT_FALSE(check.verify(forge(header, payload_of(what), confused), noon));
         }
         // An HS256 key of ours beside it changes nothing.
         verifier both(us, set_of({{k, key_state::active},
-                                  {key::generate(algorithm::hs256), key_state::active}}));
-        const auto token = forge(header_of(confused), payload_of(sample_claims()), confused);
-        EXPECT_EQ(verdict(both, token), "wrong_algorithm");
+                                  {sample_key(algorithm::hs256), key_state::active}}));
+        const auto bent = forge(header_of(confused), payload_of(what), confused);
+        EXPECT_EQ(verdict(both, bent), "wrong_algorithm");
     }
 }
 
 TEST_P(hostile, G11_a_foreign_kid_is_refused) {
-    const auto theirs = key::generate(GetParam());
+    const auto theirs = sample_key(GetParam(), 1);
     EXPECT_EQ(verdict(check, forge(header_of(theirs), payload_of(what), theirs)), "unknown_key");
     EXPECT_EQ(verdict(check, forge(header_of(k), payload_of(what), theirs)), "bad_signature")
         << "our kid, their signature";
@@ -216,7 +217,7 @@ TEST_P(hostile, G11_a_rightly_signed_payload_in_loose_base64url_is_refused) {
     const auto& row = row_of(k.alg());
     const auto signed_text = [&](const std::string& segment) {
         const auto text = header() + "." + segment;
-        std::vector<std::uint8_t> raw(row.signature_bytes);
+        std::vector<std::uint8_t> raw(k.inner().signature_bytes);
         row.make_sign(k.inner())->sign(text, raw);
         return text + "." + base64url_encode(raw);
     };
@@ -301,19 +302,18 @@ TEST_P(hostile, G11_a_signature_for_another_payload_is_refused) {
 
 // bench/token_bench has the figures; here only that no refusal costs another signature check or
 // worse. Time of this thread, the best of many: what else runs on the machine does not count.
-TEST(hostile_costs, G11_a_refused_token_costs_no_more_than_a_good_one) {
-    const auto k = key::generate(algorithm::es256);
-    const auto keys = set_of({{k, key_state::active}});
-    verifier check(us, keys);
-    const auto what = sample_claims();
-    const auto good = signer(us, keys).sign(what).value();
-    const auto best_ns = [&](const std::string& token, bool expected) {
+TEST_P(hostile, G11_a_refused_token_costs_no_more_than_a_good_one) {
+    if (GetParam() == algorithm::hs256) {
+        return;  // a microsecond: only the bench can tell
+    }
+    const auto good = token;
+    const auto best_ns = [&](const std::string& one, bool expected) {
         std::int64_t best = std::numeric_limits<std::int64_t>::max();
         for (int i = 0; i < 60; ++i) {
             timespec begin{};
             timespec end{};
             clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
-            const bool accepted = check.verify(token, noon).has_value();
+            const bool accepted = check.verify(one, noon).has_value();
             clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
             EXPECT_EQ(accepted, expected);
             best = std::min<std::int64_t>(
@@ -333,46 +333,12 @@ TEST(hostile_costs, G11_a_refused_token_costs_no_more_than_a_good_one) {
              std::string(token_bytes_max, '.'), std::string(token_bytes_max, 'A'),
              good.substr(0, good.find('.') + 1) + std::string(3000, 'A') +
                  good.substr(good.rfind('.')),
-             forge(changed(header_of(k), "ES256", "none"), payload_of(what), k),
+             forge(changed(header_of(k), name(GetParam()), "none"), payload_of(what), k),
              forge(changed(header_of(k), "{", "{\"a\":[[[]]],\"b\":1,\"c\":2,"), payload_of(what),
                    k),
              forge("[" + many + "]", payload_of(what), k), good + ".A.A"}) {
         EXPECT_LE(best_ns(bad, false), limit) << bad.substr(0, 100);
     }
-}
-
-TEST(hostile_signatures, G11_degenerate_ecdsa_values_are_refused) {
-    const auto k = key::generate(algorithm::es256);
-    verifier check(us, set_of({{k, key_state::active}}));
-    const auto text = encode(header_of(k)) + "." + encode(payload_of(sample_claims())) + ".";
-    const auto order = base64url_decode("_____wAAAAD__________7zm-q2nF56E87nKwvxjJVE").value();
-    for (const auto& half : {bytes(32, 0x00), bytes(32, 0xff), order}) {
-        for (const auto& other : {bytes(32, 0x00), bytes(32, 0x01), bytes(32, 0xff), order}) {
-            auto raw = half;  // CVE-2022-21449 accepted r = s = 0
-            raw.insert(raw.end(), other.begin(), other.end());
-            EXPECT_EQ(verdict(check, text + base64url_encode(raw)), "bad_signature");
-            raw = other;
-            raw.insert(raw.end(), half.begin(), half.end());
-            EXPECT_EQ(verdict(check, text + base64url_encode(raw)), "bad_signature");
-        }
-    }
-}
-
-// r and s with leading zero octets occur once in 128 signatures; the DER form must drop exactly
-// those.
-TEST(hostile_signatures, short_r_and_s_round_trip) {
-    const auto k = key::generate(algorithm::es256);
-    const auto check = es256_row.make_check(k.inner());
-    const auto sign = es256_row.make_sign(k.inner());
-    std::array<std::uint8_t, 64> raw{};
-    int with_zero = 0;
-    for (int i = 0; i < 4000 && with_zero < 8; ++i) {
-        const auto text = std::to_string(i);
-        sign->sign(text, raw);
-        ASSERT_TRUE(check->check(text, raw)) << i;
-        with_zero += raw[0] == 0 || raw[32] == 0 ? 1 : 0;
-    }
-    EXPECT_GE(with_zero, 8);
 }
 
 }  // namespace insula::token::test

@@ -6,8 +6,7 @@ namespace insula::token::test {
 
 namespace {
 class inspecting : public with_key {};
-INSTANTIATE_TEST_SUITE_P(each, inspecting, testing::Values(algorithm::es256, algorithm::hs256),
-                         algorithm_label);
+INSTANTIATE_TEST_SUITE_P(each, inspecting, testing::ValuesIn(every_algorithm), algorithm_label);
 }  // namespace
 
 TEST_P(inspecting, a_good_token_shows_what_it_says) {

@@ -11,17 +11,26 @@ TEST(jwks, publishes_public_halves_of_keys_that_verify_and_nothing_else) {
     const auto retiring = key::generate(algorithm::es256);
     const auto revoked = key::generate(algorithm::es256);
     const auto secret = key::generate(algorithm::hs256);
+    const auto edwards = sample_key(algorithm::eddsa);
+    const auto rsa = sample_key(algorithm::rs256);
     const auto text = jwks_json(*set_of({{active, key_state::active},
                                          {secret, key_state::active},
                                          {retiring, key_state::retiring},
+                                         {edwards, key_state::active},
+                                         {rsa, key_state::retiring},
                                          {revoked, key_state::revoked}}));
     const auto document = boost::json::parse(text).as_object();
     const auto& keys = document.at("keys").as_array();
-    ASSERT_EQ(keys.size(), 2U);
+    ASSERT_EQ(keys.size(), 4U);
     EXPECT_EQ(keys[0].at("kid").as_string(), active.kid());
     EXPECT_EQ(keys[1].at("kid").as_string(), retiring.kid());
-    for (const auto& one : keys) {
-        EXPECT_EQ(one.as_object().size(), 7U) << "crv kty x y kid alg use: nothing private";
+    EXPECT_EQ(keys[2].at("kty").as_string(), "OKP");
+    EXPECT_EQ(keys[2].at("alg").as_string(), "EdDSA");
+    EXPECT_EQ(keys[3].at("kty").as_string(), "RSA");
+    EXPECT_EQ(keys[3].at("e").as_string(), "AQAB");
+    const std::size_t members[] = {7, 7, 6, 6};  // what it takes, kid, alg, use: nothing private
+    for (std::size_t i = 0; i < 4; ++i) {
+        EXPECT_EQ(keys[i].as_object().size(), members[i]);
     }
     EXPECT_EQ(text.find(secret.kid()), std::string::npos);
     EXPECT_EQ(text.find(revoked.kid()), std::string::npos);
@@ -35,7 +44,10 @@ TEST(jwks, of_hs256_alone_is_an_empty_list) {
 TEST(openid_configuration, names_issuer_key_address_and_algorithms) {
     const auto keys = set_of({{key::generate(algorithm::es256), key_state::active},
                               {key::generate(algorithm::es256), key_state::retiring},
-                              {key::generate(algorithm::hs256), key_state::active}});
+                              {key::generate(algorithm::hs256), key_state::active},
+                              {sample_key(algorithm::rs256), key_state::retiring},
+                              {sample_key(algorithm::eddsa), key_state::retiring},
+                              {sample_key(algorithm::rs256, 1), key_state::revoked}});
     for (const auto* issuer : {"https://insula.example", "https://insula.example/"}) {
         const auto document =
             boost::json::parse(openid_configuration_json(issuer, *keys)).as_object();
@@ -43,8 +55,7 @@ TEST(openid_configuration, names_issuer_key_address_and_algorithms) {
         EXPECT_EQ(document.at("jwks_uri").as_string(),
                   "https://insula.example/.well-known/jwks.json");
         const auto& algorithms = document.at("id_token_signing_alg_values_supported").as_array();
-        ASSERT_EQ(algorithms.size(), 1U);
-        EXPECT_EQ(algorithms[0].as_string(), "ES256");
+        EXPECT_EQ(boost::json::serialize(algorithms), R"(["ES256","RS256","EdDSA"])");
     }
 }
 

@@ -9,8 +9,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace insula::token::test {
@@ -50,7 +52,7 @@ inline std::string encode(std::string_view text) {
 inline std::string forge(std::string_view header, std::string_view payload, const key& with) {
     std::string token = encode(header) + "." + encode(payload);
     const auto& row = row_of(with.alg());
-    std::vector<std::uint8_t> signature(row.signature_bytes);
+    std::vector<std::uint8_t> signature(with.inner().signature_bytes);
     row.make_sign(with.inner())->sign(token, signature);
     return token + "." + base64url_encode(signature);
 }
@@ -78,13 +80,25 @@ inline std::string verdict(verifier& by, std::string_view token, timestamp now =
 }
 
 /// Every algorithm we have: the suites are instantiated for each.
+inline constexpr algorithm every_algorithm[] = {algorithm::es256, algorithm::hs256,
+                                                algorithm::eddsa, algorithm::rs256};
+
 inline std::string algorithm_label(const testing::TestParamInfo<algorithm>& info) {
     return std::string(name(info.param));
 }
 
+/// A key made once for the whole program: one of RSA takes a tenth of a second. Different `number`,
+/// different key.
+inline const key& sample_key(algorithm alg, int number = 0) {
+    static std::map<std::pair<algorithm, int>, key> made;
+    const std::pair at{alg, number};
+    const auto known = made.find(at);
+    return known != made.end() ? known->second : made.emplace(at, key::generate(alg)).first->second;
+}
+
 class with_key : public testing::TestWithParam<algorithm> {
 protected:
-    key k = key::generate(GetParam());
+    key k = sample_key(GetParam());
     std::shared_ptr<const key_set> keys = set_of({{k, key_state::active}});
     verifier check{us, keys};
     signer sign{us, keys};

@@ -10,8 +10,7 @@ namespace insula::token::test {
 namespace {
 
 class tokens : public with_key {};
-INSTANTIATE_TEST_SUITE_P(each, tokens, testing::Values(algorithm::es256, algorithm::hs256),
-                         algorithm_label);
+INSTANTIATE_TEST_SUITE_P(each, tokens, testing::ValuesIn(every_algorithm), algorithm_label);
 
 class payloads : public with_key {
 protected:
@@ -79,7 +78,7 @@ TEST_P(tokens, the_longest_we_sign_is_accepted) {
 }
 
 TEST_P(tokens, of_a_retiring_key_verify_and_of_a_revoked_key_do_not) {
-    const auto next = key::generate(GetParam());
+    const auto next = sample_key(GetParam(), 1);
     check.use(set_of({{next, key_state::active}, {k, key_state::retiring}}));
     EXPECT_EQ(verdict(check, token), "good");
     signer by(us, set_of({{next, key_state::active}, {k, key_state::retiring}}));
