@@ -16,6 +16,13 @@ std::string registration_url(std::string_view registration_id);
 answer log_in(anonymous_context&);
 answer verify_email(anonymous_context&);
 answer resend_verification(anonymous_context&);
+// sessions.cpp
+answer refresh(anonymous_context&);
+answer log_out(anonymous_context&);
+answer log_out_everywhere(user_context&);
+answer list_sessions(user_context&);
+answer end_session(user_context&);
+answer switch_tenant(user_context&);
 // users.cpp
 answer read_me(user_context&);
 answer change_me(user_context&);
@@ -69,6 +76,9 @@ boost::json::object registered();
 boost::json::object registration();
 boost::json::object login_form();
 boost::json::object tokens();
+boost::json::object refresh_form();
+boost::json::object switch_form();
+boost::json::object session_page();
 boost::json::object token_form();
 boost::json::object verified();
 boost::json::object email_form();
