@@ -19,6 +19,17 @@ error no_such_tenant() {
     return {errc::not_found, "There is no such tenant, or you are not a member of it."};
 }
 
+/// Whose tenants there are is for their owners to decide, and for operators under their own names
+/// (/admin/tenants).
+result<> not_by_operator(const user_context& c) {
+    if (c.who.actor) {
+        return error(errc::forbidden,
+                     "Not with an assumed identity: an operator makes no tenants, and deletes and "
+                     "restores them as an operator, below /api/v1/admin/tenants.");
+    }
+    return {};
+}
+
 creation_answer to_answer(const identity::tenant_form& form, const identity::created_tenant& made) {
     creation_answer first{
         .status = 202, .location = registration_url(made.registration_id.view()), .body = {}};
@@ -44,6 +55,9 @@ error wrong_confirmation() {
 }
 
 answer create_tenant(user_context& c) {
+    if (auto own = not_by_operator(c); !own) {
+        co_return own.error();
+    }
     if (!c.tenant) {
         co_return error(errc::forbidden,
                         "An operator's token makes no tenants: log in with the slug of one.");
@@ -72,6 +86,9 @@ answer create_tenant(user_context& c) {
 }
 
 answer delete_tenant(owner_context& c) {
+    if (auto own = not_by_operator(c); !own) {
+        co_return own.error();
+    }
     const auto form = body<confirmation>(c.request);
     if (!form) {
         co_return form.error();
@@ -96,6 +113,9 @@ answer delete_tenant(owner_context& c) {
 }
 
 answer restore_tenant(owner_context& c) {
+    if (auto own = not_by_operator(c); !own) {
+        co_return own.error();
+    }
     if (c.request.params[0] != c.tenant->slug) {
         co_return no_such_tenant();
     }

@@ -84,6 +84,7 @@ runtime::awaitable<result<deletion>> request_deletion(context& with, const token
         co_return tenancy::to_error(done.error());
     }
     with.tasks.wake();
+    co_await with.revoked.catch_up(from.until);
     const auto purge_at = done->answers[1].scalar<std::optional<timestamp>>();
     if (purge_at) {
         co_return deletion{*purge_at};
@@ -111,6 +112,7 @@ runtime::awaitable<result<tenant_view>> restore_tenant(context& with, const toke
         co_return tenancy::to_error(failure);
     }
     with.tasks.wake();
+    co_await with.revoked.catch_up(from.until);
     const auto row = done->answers.back().front();
     co_return tenant_view{
         row.get<tenant_id>(0),

@@ -90,6 +90,9 @@ runtime::awaitable<result<tenant_record>> change(tenant_office with, pg::unit wo
     if (with.tasks != nullptr) {
         with.tasks->wake();
     }
+    if (with.revoked != nullptr) {
+        co_await with.revoked->catch_up(until);
+    }
     co_return to_record(done->answers.back().front());
 }
 

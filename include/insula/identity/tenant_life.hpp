@@ -83,12 +83,16 @@ private:
 /// and nothing else (waiting workers then hear of new work by polling, within a second).
 struct tenant_office {
     tenant_office(context& with)  // NOLINT(google-explicit-constructor)
-        : control(with.control), tasks(&with.tasks), deletion_grace(with.deletion_grace) {}
+        : control(with.control),
+          tasks(&with.tasks),
+          revoked(&with.revoked),
+          deletion_grace(with.deletion_grace) {}
     tenant_office(pg::pool& app_login, std::chrono::seconds grace)
         : control(app_login), deletion_grace(grace) {}
 
     pg::pool& control;
     queue::engine* tasks = nullptr;
+    tenancy::revocations* revoked = nullptr;
     std::chrono::seconds deletion_grace;
 };
 
