@@ -16,6 +16,8 @@ struct foreign_things {
     std::string slug;
     std::string cursor;
     std::string etag;
+    std::string session_id;
+    std::string session_cursor;
 };
 
 /// B's tables and its rows in the control plane, as one value.
@@ -26,6 +28,9 @@ std::string state_of(deployment& where, const person& who) {
         "'), (select string_agg(m::text, ',' order by user_id) from control.membership m where "
         "m.tenant_id = '" +
         who.tenant_id + "'), (select count(*) from control.audit_log a where a.tenant_id = '" +
+        who.tenant_id +
+        "'), (select string_agg(s::text, ',' order by s.id) from control.session s where "
+        "s.tenant_id = '" +
         who.tenant_id + "')))");
 }
 
@@ -64,6 +69,10 @@ protected:
         theirs_.slug = b_.slug;
         theirs_.cursor =
             text_of(parse(get(client, "/api/v1/projects?limit=1", b_.auth())), "/next_cursor");
+        shared_deployment().log_in(b_);  // a second session, so that their list has a second page
+        const auto sessions = parse(get(client, "/api/v1/auth/sessions?limit=1", b_.auth()));
+        theirs_.session_id = text_of(sessions, "/items/0/id");
+        theirs_.session_cursor = text_of(sessions, "/next_cursor");
         theirs_.etag =
             *get(client, "/api/v1/projects/" + theirs_.project_id, b_.auth()).field("ETag");
     }
@@ -71,12 +80,16 @@ protected:
     /// Sends one operation with those things in every place where it takes any.
     static http_answer send(http_client& client, const std::string& method, std::string path,
                             const foreign_things& things, const http_fields& more) {
+        path = replaced(path, "/auth/sessions/{id}", "/auth/sessions/" + things.session_id);
         path = replaced(path, "{id}", things.project_id);
         path = replaced(path, "{slug}", things.slug);
         EXPECT_EQ(path.find('{'), std::string::npos)
             << "a route with a new kind of reference: say here what of B's to send: " << path;
         if (method == "GET" && path == "/api/v1/projects") {
             path += "?limit=1&cursor=" + things.cursor;
+        }
+        if (method == "GET" && path == "/api/v1/auth/sessions") {
+            path += "?limit=1&cursor=" + things.session_cursor;
         }
         auto fields = a_.auth_with(more);
         fields.emplace_back("X-Request-ID", fixed_request_id);
@@ -95,7 +108,8 @@ protected:
     static inline person b_;
     static inline foreign_things theirs_;
     static inline const foreign_things nobodys_{std::string(nobody_id), std::string(nobody_slug),
-                                                "AAAAAAAAAAAAAAAAAAAA", "\"v1\""};
+                                                "AAAAAAAAAAAAAAAAAAAA", "\"v1\"",
+                                                std::string(nobody_id), "AAAAAAAAAAAAAAAAAAAA"};
 };
 
 TEST_F(system_isolation, G01_token_from_tenant_A_cannot_access_tenant_B) {
@@ -104,7 +118,7 @@ TEST_F(system_isolation, G01_token_from_tenant_A_cannot_access_tenant_B) {
     int with_reference = 0;
     for (const auto& [method, path] : authenticated_routes(client)) {
         if (path.find('{') == std::string::npos &&
-            !(method == "GET" && path == "/api/v1/projects")) {
+            !(method == "GET" && (path == "/api/v1/projects" || path == "/api/v1/auth/sessions"))) {
             continue;  // it takes no reference; the header is tried below
         }
         ++with_reference;
