@@ -12,6 +12,7 @@
 #include "insula/token/cache.hpp"
 
 #include <benchmark/benchmark.h>
+#include <openssl/rsa.h>
 
 #include <stdexcept>
 
@@ -73,59 +74,95 @@ void count_allocations(benchmark::State& state, std::size_t before) {
                            benchmark::Counter::kAvgIterations);
 }
 
-/// The floor: OpenSSL with everything prepared, on the very bytes that are signed.
-void openssl_alone(benchmark::State& state, algorithm alg) {
-    const scene s(alg);
-    const auto dot = s.good.rfind('.');
-    const auto text = std::string_view(s.good).substr(0, dot);
-    const auto signature = base64url_decode(s.good.substr(dot + 1)).value();
-    if (alg == algorithm::hs256) {
-        // Copies of pre-fed contexts, written out here so that the floor does not move with our
-        // code.
-        const auto secret = s.k.export_private();
-        const md_ctx_ptr inner(EVP_MD_CTX_new());
-        const md_ctx_ptr outer(EVP_MD_CTX_new());
-        const md_ctx_ptr work(EVP_MD_CTX_new());
-        std::array<std::uint8_t, 64> block{};
-        std::copy(secret.view().begin(), secret.view().end(), block.begin());
-        for (const auto& [ctx, pad] :
-             {std::pair{inner.get(), 0x36}, std::pair{outer.get(), 0x5c}}) {
-            auto padded = block;
-            for (auto& octet : padded) {
-                octet = static_cast<std::uint8_t>(octet ^ pad);
-            }
-            EVP_DigestInit_ex2(ctx, sha256_md(), nullptr);
-            EVP_DigestUpdate(ctx, padded.data(), padded.size());
+// The floor: OpenSSL with everything prepared, on the very bytes that are signed.
+
+void hmac_alone(benchmark::State& state, const scene& s, std::string_view text) {
+    // Copies of pre-fed contexts, written out here so that the floor does not move with our
+    // code.
+    const auto secret = s.k.export_private();
+    const md_ctx_ptr inner(EVP_MD_CTX_new());
+    const md_ctx_ptr outer(EVP_MD_CTX_new());
+    const md_ctx_ptr work(EVP_MD_CTX_new());
+    std::array<std::uint8_t, 64> block{};
+    std::copy(secret.view().begin(), secret.view().end(), block.begin());
+    for (const auto& [ctx, pad] : {std::pair{inner.get(), 0x36}, std::pair{outer.get(), 0x5c}}) {
+        auto padded = block;
+        for (auto& octet : padded) {
+            octet = static_cast<std::uint8_t>(octet ^ pad);
         }
-        std::array<std::uint8_t, 32> mac{};
-        for (auto _ : state) {
-            EVP_MD_CTX_copy_ex(work.get(), inner.get());
-            EVP_DigestUpdate(work.get(), text.data(), text.size());
-            EVP_DigestFinal_ex(work.get(), mac.data(), nullptr);
-            EVP_MD_CTX_copy_ex(work.get(), outer.get());
-            EVP_DigestUpdate(work.get(), mac.data(), mac.size());
-            EVP_DigestFinal_ex(work.get(), mac.data(), nullptr);
-            benchmark::DoNotOptimize(mac);
-        }
-        return;
+        EVP_DigestInit_ex2(ctx, sha256_md(), nullptr);
+        EVP_DigestUpdate(ctx, padded.data(), padded.size());
     }
-    ecdsa_sig_ptr parts(ECDSA_SIG_new());
-    ECDSA_SIG_set0(parts.get(), BN_bin2bn(signature.data(), 32, nullptr),
-                   BN_bin2bn(signature.data() + 32, 32, nullptr));
-    std::uint8_t* der = nullptr;
-    const auto size = static_cast<std::size_t>(i2d_ECDSA_SIG(parts.get(), &der));
+    std::array<std::uint8_t, 32> mac{};
+    for (auto _ : state) {
+        EVP_MD_CTX_copy_ex(work.get(), inner.get());
+        EVP_DigestUpdate(work.get(), text.data(), text.size());
+        EVP_DigestFinal_ex(work.get(), mac.data(), nullptr);
+        EVP_MD_CTX_copy_ex(work.get(), outer.get());
+        EVP_DigestUpdate(work.get(), mac.data(), mac.size());
+        EVP_DigestFinal_ex(work.get(), mac.data(), nullptr);
+        benchmark::DoNotOptimize(mac);
+    }
+}
+
+/// Of a signature over a digest: RSA's as it is, ECDSA's in the form OpenSSL takes.
+void digest_alone(benchmark::State& state, const scene& s, std::string_view text,
+                  bytes_view signature) {
     const md_ctx_ptr digest(EVP_MD_CTX_new());
     const pkey_ctx_ptr verify(EVP_PKEY_CTX_new_from_pkey(nullptr, s.k.inner().pair.get(), nullptr));
     EVP_PKEY_verify_init(verify.get());
+    if (s.k.alg() == algorithm::rs256) {
+        EVP_PKEY_CTX_set_rsa_padding(verify.get(), RSA_PKCS1_PADDING);
+        EVP_PKEY_CTX_set_signature_md(verify.get(), sha256_md());
+    }
     std::array<std::uint8_t, 32> hash{};
     for (auto _ : state) {
         EVP_DigestInit_ex2(digest.get(), sha256_md(), nullptr);
         EVP_DigestUpdate(digest.get(), text.data(), text.size());
         EVP_DigestFinal_ex(digest.get(), hash.data(), nullptr);
-        if (EVP_PKEY_verify(verify.get(), der, size, hash.data(), hash.size()) != 1) {
+        if (EVP_PKEY_verify(verify.get(), signature.data(), signature.size(), hash.data(),
+                            hash.size()) != 1) {
             throw std::logic_error("the floor does not verify");
         }
     }
+}
+
+void eddsa_alone(benchmark::State& state, const scene& s, std::string_view text,
+                 bytes_view signature) {
+    const md_ctx_ptr ready(EVP_MD_CTX_new());
+    const md_ctx_ptr work(EVP_MD_CTX_new());
+    EVP_DigestVerifyInit(ready.get(), nullptr, nullptr, nullptr, s.k.inner().pair.get());
+    for (auto _ : state) {
+        EVP_MD_CTX_copy_ex(work.get(), ready.get());
+        if (EVP_DigestVerify(work.get(), signature.data(), signature.size(),
+                             reinterpret_cast<const unsigned char*>(text.data()),
+                             text.size()) != 1) {
+            throw std::logic_error("the floor does not verify");
+        }
+    }
+}
+
+void openssl_alone(benchmark::State& state, algorithm alg) {
+    const scene s(alg);
+    const auto dot = s.good.rfind('.');
+    const auto text = std::string_view(s.good).substr(0, dot);
+    auto signature = base64url_decode(s.good.substr(dot + 1)).value();
+    switch (alg) {
+        case algorithm::hs256:
+            return hmac_alone(state, s, text);
+        case algorithm::eddsa:
+            return eddsa_alone(state, s, text, signature);
+        case algorithm::rs256:
+            return digest_alone(state, s, text, signature);
+        case algorithm::es256:
+            break;
+    }
+    const ecdsa_sig_ptr parts(ECDSA_SIG_new());
+    ECDSA_SIG_set0(parts.get(), BN_bin2bn(signature.data(), 32, nullptr),
+                   BN_bin2bn(signature.data() + 32, 32, nullptr));
+    std::uint8_t* der = nullptr;
+    const auto size = static_cast<std::size_t>(i2d_ECDSA_SIG(parts.get(), &der));
+    digest_alone(state, s, text, {der, size});
     OPENSSL_free(der);
 }
 
@@ -297,7 +334,8 @@ const refused_kind kinds[] = {
 };
 
 void register_all() {
-    for (const auto alg : {algorithm::hs256, algorithm::es256}) {
+    for (const auto alg :
+         {algorithm::hs256, algorithm::es256, algorithm::eddsa, algorithm::rs256}) {
         const auto label = std::string(name(alg)) + "/";
         const auto add = [&](const std::string& what, auto&& run) {
             benchmark::RegisterBenchmark((label + what).c_str(), run);

@@ -155,23 +155,25 @@ TEST(es256_key, leading_zero_octets_of_a_coordinate_are_published) {
 
 namespace {
 
-/// PKCS#8 of an RSA key with the numbers of `of`, but for what `change` does to them.
+/// The numbers of an RSA key, to be bent before they become a key again.
 struct rsa_numbers {
-    bignum_ptr n, e, d;
+    std::map<std::string, bignum_ptr> values;
+
     explicit rsa_numbers(EVP_PKEY* of) {
-        for (const auto& [name, into] :
-             {std::pair{OSSL_PKEY_PARAM_RSA_N, &n}, std::pair{OSSL_PKEY_PARAM_RSA_E, &e},
-              std::pair{OSSL_PKEY_PARAM_RSA_D, &d}}) {
+        for (const char* name : {OSSL_PKEY_PARAM_RSA_N, OSSL_PKEY_PARAM_RSA_E,
+                                 OSSL_PKEY_PARAM_RSA_D, OSSL_PKEY_PARAM_RSA_FACTOR1,
+                                 OSSL_PKEY_PARAM_RSA_FACTOR2, OSSL_PKEY_PARAM_RSA_EXPONENT1,
+                                 OSSL_PKEY_PARAM_RSA_EXPONENT2, OSSL_PKEY_PARAM_RSA_COEFFICIENT1}) {
             BIGNUM* raw = nullptr;
             EXPECT_EQ(EVP_PKEY_get_bn_param(of, name, &raw), 1);
-            into->reset(raw);
+            values[name].reset(raw);
         }
     }
     pkey_ptr pair() const {
         OSSL_PARAM_BLD* const build = OSSL_PARAM_BLD_new();
-        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n.get());
-        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e.get());
-        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_D, d.get());
+        for (const auto& [name, value] : values) {
+            OSSL_PARAM_BLD_push_BN(build, name.c_str(), value.get());
+        }
         OSSL_PARAM* const params = OSSL_PARAM_BLD_to_param(build);
         const pkey_ctx_ptr ctx(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
         EVP_PKEY* made = nullptr;
@@ -245,15 +247,16 @@ TEST(rs256_key, import_refuses_weak_numbers_and_halves_that_do_not_match) {
 
     const auto k = sample_key(algorithm::rs256);
     rsa_numbers numbers(k.inner().pair.get());
-    EXPECT_TRUE(is_accepted(numbers.pair().get())) << "n, e and d alone are a key";
-    BN_one(numbers.e.get());
-    BN_one(numbers.d.get());
-    EXPECT_FALSE(is_accepted(numbers.pair().get())) << "e = d = 1 signs and verifies anything";
-    BN_set_word(numbers.e.get(), 65536);
-    EXPECT_FALSE(is_accepted(numbers.pair().get()));
+    EXPECT_TRUE(is_accepted(numbers.pair().get()));
+    for (const char* name : {OSSL_PKEY_PARAM_RSA_E, OSSL_PKEY_PARAM_RSA_D,
+                             OSSL_PKEY_PARAM_RSA_EXPONENT1, OSSL_PKEY_PARAM_RSA_EXPONENT2}) {
+        BN_one(numbers.values.at(name).get());
+    }
+    EXPECT_FALSE(is_accepted(numbers.pair().get())) << "1 and 1 sign and verify anything";
 
-    rsa_numbers mixed(k.inner().pair.get());
-    mixed.d = rsa_numbers(sample_key(algorithm::rs256, 1).inner().pair.get()).d;
+    rsa_numbers mixed(sample_key(algorithm::rs256, 1).inner().pair.get());
+    mixed.values.at(OSSL_PKEY_PARAM_RSA_N) =
+        std::move(rsa_numbers(k.inner().pair.get()).values.at(OSSL_PKEY_PARAM_RSA_N));
     EXPECT_FALSE(is_accepted(mixed.pair().get())) << "another key's private half";
 
     const pkey_ctx_ptr pss(EVP_PKEY_CTX_new_from_name(nullptr, "RSA-PSS", nullptr));
