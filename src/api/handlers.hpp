@@ -16,6 +16,10 @@ std::string registration_url(std::string_view registration_id);
 answer log_in(anonymous_context&);
 answer verify_email(anonymous_context&);
 answer resend_verification(anonymous_context&);
+// passwords.cpp
+answer forgot_password(anonymous_context&);
+answer reset_password(anonymous_context&);
+answer change_password(user_context&);
 // sessions.cpp
 answer refresh(anonymous_context&);
 answer log_out(anonymous_context&);
@@ -67,7 +71,10 @@ answer metrics_text(anonymous_context&);
 answer openapi(anonymous_context&);
 answer jwks(anonymous_context&);
 answer openid_configuration(anonymous_context&);
+// pages.cpp
 answer verify_email_page(anonymous_context&);
+answer reset_password_page(anonymous_context&);
+answer accept_invite_page(anonymous_context&);
 
 // What they take and answer, for OpenAPI.
 namespace schema {
@@ -82,6 +89,9 @@ boost::json::object session_page();
 boost::json::object token_form();
 boost::json::object verified();
 boost::json::object email_form();
+boost::json::object forgot_form();
+boost::json::object reset_form();
+boost::json::object change_form();
 boost::json::object user();
 boost::json::object user_patch();
 boost::json::object tenant();

@@ -4,6 +4,8 @@
 #include "routes/audit.hpp"
 #include "routes/operations.hpp"
 #include "routes/operators.hpp"
+#include "routes/pages.hpp"
+#include "routes/passwords.hpp"
 #include "routes/projects.hpp"
 #include "routes/registration.hpp"
 #include "routes/sessions.hpp"
@@ -21,8 +23,9 @@ consteval auto join(const std::array<row, N>&... parts) {
                       std::tuple_cat(parts...));
 }
 
-inline constexpr auto table = join(registration_rows, sessions_rows, users_rows, tenants_rows,
-                                   operators_rows, audit_rows, projects_rows, operations_rows);
+inline constexpr auto table =
+    join(registration_rows, sessions_rows, passwords_rows, users_rows, tenants_rows, operators_rows,
+         audit_rows, projects_rows, operations_rows, pages_rows);
 
 }  // namespace rows
 

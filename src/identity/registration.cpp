@@ -1,5 +1,6 @@
 #include "insula/identity/registration.hpp"
 
+#include "new_password.hpp"
 #include "taken.hpp"
 
 #include "insula/audit/audit.hpp"
@@ -33,30 +34,6 @@ constexpr pg::statement find_registration{
     "select t.id, t.slug, t.name, t.status, r.run_id, t.failure_code, t.failure_detail"
     " from control.registration r join control.tenant t on t.id = r.tenant_id"
     " where r.id_hash = $1 and t.status <> 'gone'"};
-
-struct hashed_password {
-    std::optional<value_problem> problem;
-    std::string hash;
-};
-
-/// Strength and hash cost tens of milliseconds: on the CPU pool, whose queue is bounded.
-runtime::awaitable<result<std::string>> hash_new_password(context& with,
-                                                          const registration_form& form) {
-    auto done = co_await with.hashing.run([&with, &form]() -> hashed_password {
-        if (auto problem = check_new_password(form.password.view(), form.email.str(),
-                                              form.full_name.str(), form.tenant_name.str())) {
-            return {std::move(problem), {}};
-        }
-        return {std::nullopt, with.hasher.hash(form.password.view())};
-    });
-    if (!done) {
-        co_return done.error();
-    }
-    if (done->problem) {
-        co_return error::validation("/password", done->problem->code, done->problem->detail);
-    }
-    co_return std::move(done->hash);
-}
 
 struct found_registration {
     registration_status status;
@@ -94,7 +71,11 @@ runtime::awaitable<result<found_registration>> find(context& with, std::string_v
 
 runtime::awaitable<result<registered>> register_tenant(context& with, const registration_form& form,
                                                        caller from, once_only<registered> once) {
-    auto hash = co_await hash_new_password(with, form);
+    auto hash = co_await hash_new_password(with, form.password,
+                                           {.email = form.email.str(),
+                                            .full_name = form.full_name.str(),
+                                            .tenant_name = form.tenant_name.str()},
+                                           "/password");
     if (!hash) {
         co_return hash.error();
     }

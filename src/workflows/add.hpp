@@ -9,6 +9,7 @@ void add_deletion(queue::registry& to, const services& with);
 void add_unverified_purge(queue::registry& to, const services& with);
 void add_clean_up(queue::registry& to, const services& with);
 void add_mail_delivery(queue::registry& to, const services& with);
+void add_forgot_password(queue::registry& to, const services& with);
 void add_resend_verification(queue::registry& to, const services& with);
 
 }  // namespace insula::workflows

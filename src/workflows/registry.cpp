@@ -14,6 +14,7 @@ queue::registry all(const services& with) {
     add_clean_up(known, with);
     add_mail_delivery(known, with);
     add_resend_verification(known, with);
+    add_forgot_password(known, with);
     return known;
 }
 

@@ -27,11 +27,6 @@ inline constexpr auto operations_rows = std::to_array<row>({
                                        .tag = "operations",
                                        .summary = "Issuer, keys and algorithms"}),
      {.rate = "anonymous"}},
-    {get,
-     "/verify-email",
-     anonymous<&verify_email_page>(
-         {.id = "verifyEmailPage", .tag = "pages", .summary = "The mail's link, in insula dev"}),
-     {.rate = "anonymous", .redact_path = true}},
 });
 
 inline constexpr auto admin_table = std::to_array<row>({
