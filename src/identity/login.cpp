@@ -73,15 +73,17 @@ runtime::awaitable<result<bool>> check_password(context& with, const std::option
     });
 }
 
-/// A new hash when the costs in the configuration have changed; empty when the old one will do.
-/// Only for somebody who gets in, or the time of a refusal would tell that the password was right.
-runtime::awaitable<result<std::string>> better_hash(context& with, const account& who,
-                                                    const password_attempt& password) {
+/// A new hash when the costs in the configuration have changed; empty when the old one will do, or
+/// when there is no time for another: the next log-in makes it. Only for somebody who gets in, or
+/// the time of a refusal would tell that the password was right.
+runtime::awaitable<std::string> better_hash(context& with, const account& who,
+                                            const password_attempt& password) {
     if (!with.hasher.needs_rehash(who.password_hash)) {
         co_return std::string();
     }
-    co_return co_await with.hashing.run(
-        [&with, &password] { return with.hasher.hash(password.view()); });
+    auto made =
+        co_await with.hashing.run([&with, &password] { return with.hasher.hash(password.view()); });
+    co_return made ? std::move(*made) : std::string();
 }
 
 error wrong() {
@@ -162,10 +164,12 @@ runtime::awaitable<void> note_failure(context& with, const std::optional<account
     (void)co_await with.control.run(std::move(work), from.until);
 }
 
-}  // namespace
-
-runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& tokens,
-                                                 const login_form& form, caller from) {
+/// Nullopt: the password was right, but the account, the membership or the tenant has changed since
+/// it was read.
+runtime::awaitable<result<std::optional<issued_tokens>>> try_log_in(context& with,
+                                                                    token_service& tokens,
+                                                                    const login_form& form,
+                                                                    const caller& from) {
     auto who = co_await find(with, form, from.until);
     if (!who) {
         co_return who.error();
@@ -189,18 +193,27 @@ runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& t
         co_return *refused;
     }
     const auto stronger = co_await better_hash(with, **who, form.password);
-    if (!stronger) {
-        co_return stronger.error();
+    co_return co_await open_session(with, tokens,
+                                    {(*who)->id, (*who)->password_hash, stronger, *tenant}, from);
+}
+
+}  // namespace
+
+runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& tokens,
+                                                 const login_form& form, caller from) {
+    // The same password under new costs, stored by a log-in elsewhere, is such a change; so is a
+    // password that is another one now, and then the second look says so.
+    constexpr int attempts_max = 3;
+    for (int attempt = 0; attempt < attempts_max; ++attempt) {
+        auto opened = co_await try_log_in(with, tokens, form, from);
+        if (!opened) {
+            co_return opened.error();
+        }
+        if (*opened) {
+            co_return std::move(**opened);
+        }
     }
-    auto opened = co_await open_session(
-        with, tokens, {(*who)->id, (*who)->password_hash, *stronger, *tenant}, from);
-    if (!opened) {
-        co_return opened.error();
-    }
-    if (!*opened) {
-        co_return wrong();
-    }
-    co_return std::move(**opened);
+    co_return wrong();
 }
 
 }  // namespace insula::identity
