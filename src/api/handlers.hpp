@@ -30,8 +30,10 @@ answer switch_tenant(user_context&);
 // users.cpp
 answer read_me(user_context&);
 answer change_me(user_context&);
+answer list_my_tenants(user_context&);
 // tenants.cpp
 answer read_tenant(user_context&);
+answer change_tenant(admin_context&);
 http::response answer_tenant(const identity::tenant_view& tenant);
 // tenant_life.cpp
 answer create_tenant(user_context&);
@@ -39,6 +41,19 @@ answer delete_tenant(owner_context&);
 answer restore_tenant(owner_context&);
 /// 422: `confirm` is not the tenant's slug.
 error wrong_confirmation();
+// members.cpp
+answer list_members(member_context&);
+answer read_member(member_context&);
+answer change_member(admin_context&);
+answer remove_member(member_context&);
+// invites.cpp
+answer create_invite(admin_context&);
+answer list_invites(admin_context&);
+answer read_invite(admin_context&);
+answer withdraw_invite(admin_context&);
+answer resend_invite(admin_context&);
+answer preview_invite(anonymous_context&);
+answer accept_invite(anonymous_context&);
 // projects.cpp
 answer list_projects(member_context&);
 answer create_project(member_context&);
@@ -94,6 +109,19 @@ boost::json::object reset_form();
 boost::json::object change_form();
 boost::json::object user();
 boost::json::object user_patch();
+boost::json::object my_tenant_page();
+boost::json::object role();
+boost::json::object member();
+boost::json::object member_page();
+boost::json::object member_patch();
+boost::json::object invite_form();
+boost::json::object invite();
+boost::json::object invite_page();
+boost::json::object invite_token_form();
+boost::json::object invite_preview();
+boost::json::object acceptance();
+boost::json::object joined();
+boost::json::object tenant_patch();
 boost::json::object tenant();
 boost::json::object tenant_form();
 boost::json::object created_tenant();

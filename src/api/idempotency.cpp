@@ -7,6 +7,8 @@ namespace insula::api {
 namespace {
 
 constexpr std::size_t key_bytes_max = 128;
+constexpr std::string_view mark_begin = "\"\x01";
+static_assert(created_at_mark.starts_with(mark_begin));
 
 bool is_key(std::string_view text) {
     return !text.empty() && text.size() <= key_bytes_max &&
@@ -52,6 +54,10 @@ std::optional<std::string_view> take_line(std::string_view& rest) {
 
 }  // namespace
 
+std::string time_mark(std::chrono::seconds after) {
+    return std::string(mark_begin) + std::to_string(after.count()) + "\"";
+}
+
 std::string creation_answer::stored() const {
     return std::to_string(status) + "\n" + location + "\n" + etag + "\n" + body;
 }
@@ -76,10 +82,14 @@ http::response creation_answer::at(timestamp created_at) const {
     std::string text;
     text.reserve(body.size() + 2 * rfc3339_size);
     std::string_view rest = body;
-    for (auto mark = rest.find(created_at_mark); mark != std::string_view::npos;
-         mark = rest.find(created_at_mark)) {
-        text.append(rest.substr(0, mark)).append("\"").append(rfc3339(created_at)).append("\"");
-        rest.remove_prefix(mark + created_at_mark.size());
+    for (auto mark = rest.find(mark_begin); mark != std::string_view::npos;
+         mark = rest.find(mark_begin)) {
+        text.append(rest.substr(0, mark));
+        rest.remove_prefix(mark + mark_begin.size());
+        std::int64_t after = 0;  // created_at_mark has no number
+        const auto end = std::from_chars(rest.data(), rest.data() + rest.size(), after).ptr;
+        rest.remove_prefix(static_cast<std::size_t>(end - rest.data()) + 1);
+        text.append("\"").append(rfc3339(created_at + std::chrono::seconds(after))).append("\"");
     }
     text.append(rest);
     auto made = http::response::json(status, std::move(text));

@@ -5,6 +5,7 @@
 
 #include "insula/identity/idempotency.hpp"
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ struct creation_answer {
 /// A JSON value, for json_writer::raw(). No text in a body can look like it, because JSON has no
 /// bare control characters.
 inline constexpr std::string_view created_at_mark = "\"\x01\"";
+/// The same for a time so long after that one.
+std::string time_mark(std::chrono::seconds after);
 
 /// nullopt: the client sent no key. 422 for one that is none. The key is good for this path and
 /// this caller only: user, tenant and operator behind it, or anybody.

@@ -2,6 +2,8 @@
 // The route table: one constexpr table, a file per resource. An endpoint is added as a row there;
 // how is in docs/add-an-endpoint.md.
 #include "routes/audit.hpp"
+#include "routes/invites.hpp"
+#include "routes/members.hpp"
 #include "routes/operations.hpp"
 #include "routes/operators.hpp"
 #include "routes/pages.hpp"
@@ -24,8 +26,8 @@ consteval auto join(const std::array<row, N>&... parts) {
 }
 
 inline constexpr auto table =
-    join(registration_rows, sessions_rows, passwords_rows, users_rows, tenants_rows, operators_rows,
-         audit_rows, projects_rows, operations_rows, pages_rows);
+    join(registration_rows, sessions_rows, passwords_rows, users_rows, tenants_rows, members_rows,
+         invites_rows, operators_rows, audit_rows, projects_rows, operations_rows, pages_rows);
 
 }  // namespace rows
 

@@ -1,7 +1,9 @@
 #include "insula/identity/users.hpp"
 
+#include "cursor.hpp"
 #include "etag.hpp"
 #include "handlers.hpp"
+#include "query_parameters.hpp"
 #include "schemas.hpp"
 
 namespace insula::api {
@@ -24,6 +26,16 @@ http::response answer_user(const identity::user& user) {
         .member("updated_at", user.updated_at)
         .end_object();
     return http::response::json(200, std::move(text)).set("ETag", etag(user.version));
+}
+
+void write_tenant(json_writer& out, const identity::tenant_of_user& tenant) {
+    out.begin_object()
+        .member("id", tenant.id)
+        .member("slug", tenant.slug)
+        .member("name", tenant.name)
+        .member("status", tenancy::name(tenant.status))
+        .member("role", token::name(tenant.role))
+        .end_object();
 }
 
 }  // namespace
@@ -63,6 +75,35 @@ answer change_me(user_context& c) {
     co_return answer_user(*changed);
 }
 
+answer list_my_tenants(user_context& c) {
+    if (auto known = only_parameters(c.request, {"limit", "cursor"}); !known) {
+        co_return known.error();
+    }
+    const auto limit = limit_parameter(c.request);
+    if (!limit) {
+        co_return limit.error();
+    }
+    // The person's, in whatever tenant the token is.
+    const cursor_codec cursors(c.app.identity.keys, "users/me/tenants", tenant_id(),
+                               c.who.subject.str());
+    const auto after = cursors.read(c.request);
+    if (!after) {
+        co_return after.error();
+    }
+    std::optional<identity::tenant_of_user_position> behind;
+    if (*after) {
+        behind = {(*after)->created_at, tenant_id((*after)->id)};
+    }
+    const auto found = co_await identity::list_tenants_of_user(
+        c.app.identity, c.who.subject, behind, *limit + 1, c.request.deadline);
+    if (!found) {
+        co_return found.error();
+    }
+    co_return answer_page(*found, *limit, write_tenant, [&](const identity::tenant_of_user& last) {
+        return cursors.write({last.joined_at, last.id.value()});
+    });
+}
+
 namespace schema {
 
 boost::json::object user() {
@@ -72,6 +113,14 @@ boost::json::object user() {
                {"email_verified", boolean()},
                {"created_at", time()},
                {"updated_at", time()}});
+}
+boost::json::object my_tenant_page() {
+    return page_of(of({{"id", uuid()},
+                       {"slug", text()},
+                       {"name", text()},
+                       {"status", one_of({"provisioning", "ready", "failed", "suspended",
+                                          "pending_deletion", "deleting"})},
+                       {"role", role()}}));
 }
 boost::json::object user_patch() {
     return schema_of<api::user_patch>();

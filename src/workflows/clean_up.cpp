@@ -1,6 +1,6 @@
-// What would grow for ever: ended sessions, links in mails, answers kept for repeats, people whose
-// registration came to nothing. In batches, each a transaction of its own, so that nobody waits for
-// it. What may go, and when, is for the database's functions to say.
+// What would grow for ever: ended sessions, links in mails, answers kept for repeats, invitations,
+// people whose registration came to nothing. In batches, each a transaction of its own, so that
+// nobody waits for it. What may go, and when, is for the database's functions to say.
 
 #include "clean_up.hpp"
 
@@ -21,6 +21,7 @@ constexpr pg::statement mail_tokens{"clean_up.mail_tokens", "select control.clea
 constexpr pg::statement answers{"clean_up.answers", "select control.clean_idempotency_keys($1)"};
 constexpr pg::statement registrations{"clean_up.registrations",
                                       "select control.clean_registrations($1)"};
+constexpr pg::statement invites{"clean_up.invites", "select control.clean_invites($1)"};
 constexpr pg::statement accounts{"clean_up.accounts", "select control.clean_accounts($1)"};
 
 class clean_up : public clean_up_job {
@@ -47,6 +48,7 @@ public:
             {.name = "mail_tokens", .run = &clean_up::remove<mail_tokens>},
             {.name = "answers", .run = &clean_up::remove<answers>},
             {.name = "registrations", .run = &clean_up::remove<registrations>},
+            {.name = "invites", .run = &clean_up::remove<invites>},
             {.name = "accounts", .run = &clean_up::remove<accounts>},
         });
     }

@@ -43,4 +43,30 @@ struct tenant_view {
 runtime::awaitable<result<tenant_view>> read_tenant(context& with, user_id reader,
                                                     std::string_view slug, runtime::deadline until);
 
+/// The token's own tenant. Takes an admin, judged by the database. `if_versions` as above. Audited
+/// as tenant.update. Errors: precondition_failed, forbidden, those of add_assert_session.
+runtime::awaitable<result<tenant_view>> rename_tenant(
+    context& with, const token::claims& who, const tenant_name& name,
+    std::optional<std::vector<std::int32_t>> if_versions, caller from);
+
+/// A tenant somebody belongs to, in whatever state it is but gone.
+struct tenant_of_user {
+    tenant_id id;
+    std::string slug;
+    std::string name;
+    tenancy::tenant_status status;
+    token::role role;
+    timestamp joined_at;
+};
+
+struct tenant_of_user_position {
+    timestamp joined_at;
+    tenant_id id;
+};
+
+/// Those that log-in would offer, the ones joined last first; at most `limit`.
+runtime::awaitable<result<std::vector<tenant_of_user>>> list_tenants_of_user(
+    context& with, user_id user, std::optional<tenant_of_user_position> after, int limit,
+    runtime::deadline until);
+
 }  // namespace insula::identity

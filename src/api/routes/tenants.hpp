@@ -7,6 +7,7 @@ namespace insula::api::rows {
 inline constexpr errc creating_tenant[] = {errc::forbidden, errc::slug_taken,
                                            errc::tenant_suspended, errc::tenant_pending_deletion,
                                            errc::tenant_not_ready};
+inline constexpr errc changing_tenant[] = {errc::not_found, errc::precondition_failed};
 inline constexpr errc own_tenant[] = {errc::not_found, errc::conflict};
 
 inline constexpr auto tenants_rows = std::to_array<row>({
@@ -27,6 +28,17 @@ inline constexpr auto tenants_rows = std::to_array<row>({
                            .response = &schema::created_tenant,
                            .errors = creating_tenant,
                            .creates = true}),
+     {.body = body_rule::json}},
+    {patch,
+     "/api/v1/tenants/{slug}",
+     admin<&change_tenant>({.id = "changeTenant",
+                            .tag = "tenants",
+                            .summary = "Change the own tenant's name",
+                            .request = &schema::tenant_patch,
+                            .response = &schema::tenant,
+                            .errors = changing_tenant,
+                            .etag = true,
+                            .if_match = true}),
      {.body = body_rule::json}},
     {delete_,
      "/api/v1/tenants/{slug}",

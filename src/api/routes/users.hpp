@@ -24,6 +24,13 @@ inline constexpr auto users_rows = std::to_array<row>({
                        .etag = true,
                        .if_match = true}),
      {.body = body_rule::json}},
+    {get, "/api/v1/users/me/tenants",
+     user<&list_my_tenants>({.id = "listMyTenants",
+                             .tag = "users",
+                             .summary = "The tenants the caller belongs to, joined last first",
+                             .response = &schema::my_tenant_page,
+                             .errors = listing,
+                             .query = page})},
 });
 
 }  // namespace insula::api::rows

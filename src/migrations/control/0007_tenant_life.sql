@@ -263,6 +263,7 @@ begin
     update control.session s set ended_at = now(), end_reason = 'tenant_deleted'
         where s.tenant_id = p_tenant and s.ended_at is null;
     delete from control.registration r where r.tenant_id = p_tenant;
+    delete from control.invite i where i.tenant_id = p_tenant;
     delete from control.membership m where m.tenant_id = p_tenant;
     -- Stored answers (0008) quote what was in the tenant's tables.
     delete from control.idempotency_key k where k.scope = p_tenant;

@@ -70,6 +70,22 @@ begin
 end
 $$;
 
+-- Invitations (0014) that ran out 7 days ago: until then a second click on an accepted one is told that it was.
+create function control.clean_invites(p_limit integer) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_count integer;
+begin
+    delete from control.invite d where d.id in (
+        select i.id from control.invite i where i.expires_at < now() - interval '7 days'
+        limit p_limit for update skip locked);
+    get diagnostics v_count = row_count;
+    return v_count;
+end
+$$;
+
 -- People whose registration came to nothing 30 days ago, once nothing refers to them: name and address are theirs.
 -- A registration that may still be retried does.
 create function control.clean_accounts(p_limit integer) returns integer
@@ -85,6 +101,7 @@ begin
             and not exists (select from control.registration r where r.user_id = a.id)
             and not exists (select from control.membership m where m.user_id = a.id)
             and not exists (select from control.mail_token t where t.user_id = a.id)
+            and not exists (select from control.invite i where i.invited_by = a.id)
             and not exists (select from control.session s where s.user_id = a.id or s.operator_user_id = a.id)
         limit p_limit for update skip locked);
     get diagnostics v_count = row_count;
@@ -94,7 +111,7 @@ $$;
 
 revoke all on function control.clean_sessions(integer), control.clean_mail_tokens(integer),
     control.clean_idempotency_keys(integer), control.clean_registrations(integer),
-    control.clean_accounts(integer) from public;
+    control.clean_invites(integer), control.clean_accounts(integer) from public;
 grant execute on function control.clean_sessions(integer), control.clean_mail_tokens(integer),
     control.clean_idempotency_keys(integer), control.clean_registrations(integer),
-    control.clean_accounts(integer) to {role:worker};
+    control.clean_invites(integer), control.clean_accounts(integer) to {role:worker};
