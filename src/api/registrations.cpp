@@ -1,3 +1,4 @@
+#include "authenticate.hpp"
 #include "handlers.hpp"
 #include "idempotency.hpp"
 #include "schemas.hpp"
@@ -101,6 +102,9 @@ answer register_tenant(anonymous_context& c) {
     auto form = body<identity::registration_form>(c.request);
     if (!form) {
         co_return form.error();
+    }
+    if (auto rate = within_rate(c.app, "register", "account " + form->email.canonical()); !rate) {
+        co_return rate.error();
     }
     identity::once_only<identity::registered> once;
     if (*key) {

@@ -70,6 +70,21 @@ identity::password_options password_costs(const config& values) {
     return costs;
 }
 
+/// By address, account or session: the class says which.
+void count_rate_limits(observe::metrics& metrics, const http::token_buckets& limiter,
+                       const std::vector<http::rate_class>& classes) {
+    for (const auto& one : classes) {
+        metrics.counter_from(
+            "insula_rate_limited_total", "Requests refused by a rate limit", {{"class", one.name}},
+            [&limiter, name = one.name] { return static_cast<double>(limiter.refused(name)); });
+    }
+    metrics.gauge_from("insula_rate_limit_keys",
+                       "Addresses, accounts and sessions whose requests are counted", {},
+                       [&limiter] { return static_cast<double>(limiter.size()); });
+    metrics.gauge("insula_rate_limit_keys_max", "Limit of insula_rate_limit_keys")
+        .set(static_cast<double>(limiter.capacity()));
+}
+
 std::string mail_folder(const instance_options& options) {
     if (!options.values.mail_dir.empty()) {
         return options.values.mail_dir;
@@ -133,6 +148,7 @@ instance::state::state(instance_options given, checked_config checked_settings,
       end(loops->first()) {
     if (settings.values.rate_limit) {
         limiter = std::make_unique<http::token_buckets>(settings.rates);
+        count_rate_limits(metrics, *limiter, settings.rates);
     } else {
         observe::warn("rate limits are off: for load tests only");
     }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <mutex>
@@ -47,7 +48,9 @@ struct token_buckets::impl {
     static constexpr std::size_t locks = 64;
 
     std::vector<rate_class> classes;
+    std::vector<std::atomic<std::uint64_t>> refused;  // by class
     std::vector<set> sets;
+    std::atomic<std::size_t> held{0};
     std::array<std::mutex, locks> mutexes;
     std::uint64_t secret = random_u64();
 
@@ -71,6 +74,8 @@ struct token_buckets::impl {
             if (f > fullest)
                 fullest = f, victim = &b;
         }
+        if (victim->key == 0)
+            held.fetch_add(1, std::memory_order_relaxed);
         *victim = {key, classes[rate].burst, now, rate};
         return *victim;
     }
@@ -81,6 +86,7 @@ token_buckets::token_buckets(std::vector<rate_class> classes, std::size_t keys_m
     for (const auto& c : classes)
         BOOST_ASSERT_MSG(c.per_second > 0 && c.burst >= 1, "a rate class must let something pass");
     impl_->classes = std::move(classes);
+    impl_->refused = std::vector<std::atomic<std::uint64_t>>(impl_->classes.size());
     impl_->sets.resize(std::max<std::size_t>(1, keys_max / impl::ways));
 }
 
@@ -91,18 +97,20 @@ bool token_buckets::has_class(std::string_view name) const noexcept {
                        [&](const rate_class& c) { return c.name == name; });
 }
 
+std::uint64_t token_buckets::refused(std::string_view rate_class) const noexcept {
+    for (std::size_t i = 0; i < impl_->classes.size(); ++i) {
+        if (impl_->classes[i].name == rate_class)
+            return impl_->refused[i].load(std::memory_order_relaxed);
+    }
+    return 0;
+}
+
 std::size_t token_buckets::capacity() const {
     return impl_->sets.size() * impl::ways;
 }
 
 std::size_t token_buckets::size() const {
-    std::size_t held = 0;
-    for (std::size_t i = 0; i < impl_->sets.size(); ++i) {
-        std::lock_guard lock(impl_->mutexes[i % impl::locks]);
-        for (const auto& b : impl_->sets[i])
-            held += b.key != 0;
-    }
-    return held;
+    return impl_->held.load(std::memory_order_relaxed);
 }
 
 std::optional<unsigned> token_buckets::check(std::string_view rate_class, std::string_view key) {
@@ -129,6 +137,7 @@ std::optional<unsigned> token_buckets::check_at(std::string_view rate_class, std
         b.tokens = std::max(0.0, b.tokens - 1);
         return std::nullopt;
     }
+    impl_->refused[rate].fetch_add(1, std::memory_order_relaxed);
     const double wait = std::ceil((1 - b.tokens) / found->per_second - rounding);
     return static_cast<unsigned>(std::clamp(wait, 1.0, 86'400.0));
 }

@@ -39,6 +39,8 @@ public:
     std::optional<unsigned> check_at(std::string_view rate_class, std::string_view key,
                                      clock::time_point now);
     bool has_class(std::string_view name) const noexcept;
+    /// How often check() has said no in this class.
+    std::uint64_t refused(std::string_view rate_class) const noexcept;
     std::size_t size() const;      // buckets held
     std::size_t capacity() const;  // never exceeded
 

@@ -67,6 +67,16 @@ TEST(http_token_buckets, G65_memory_is_bounded_and_the_exhausted_are_remembered)
         << "a flood of keys must not free the one who was limited";
 }
 
+TEST(http_token_buckets, count_what_they_refuse_by_class) {
+    token_buckets buckets(classes());
+    const auto now = token_buckets::clock::time_point(seconds(1000));
+    for (int i = 0; i < 7; ++i)
+        (void)buckets.check_at("login", "a", now);
+    (void)buckets.check_at("anonymous", "a", now);
+    EXPECT_EQ(buckets.refused("login"), 2u);
+    EXPECT_EQ(buckets.refused("anonymous"), 0u);
+}
+
 TEST(http_client_address, ipv6_counts_by_its_network) {
     EXPECT_EQ(ip_address::parse("2001:db8:1:2:3:4:5:6")->key(), "2001:db8:1:2::/64");
     EXPECT_EQ(ip_address::parse("2001:db8:1:2::1")->key(), "2001:db8:1:2::/64");
