@@ -34,6 +34,8 @@ struct operation {
 json::value sample(const std::string& member) {
     static const json::object samples{{"email", "somebody@example.org"},
                                       {"password", good_password},
+                                      {"current_password", good_password},
+                                      {"new_password", good_password},
                                       {"full_name", "Some Body"},
                                       {"tenant_name", "Some Tenant"},
                                       {"tenant_slug", "some-tenant"},

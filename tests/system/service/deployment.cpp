@@ -83,6 +83,8 @@ deployment::deployment(const environment& extra) {
                   {"INSULA_PUBLIC_URL", "https://insula.test"},
                   {"INSULA_MAIL_DIR", mail_.path()},
                   {"INSULA_RATE_LIMIT", "off"},
+                  {"INSULA_PASSWORD_MEMORY", "1"},
+                  {"INSULA_PASSWORD_PASSES", "1"},
                   {"INSULA_DATABASE_CONNECTIONS", "24"}};
     for (const auto& [name, value] : extra) {
         variables_[name] = value;
