@@ -185,36 +185,8 @@ outcome remove(tenant_desk& desk, const tenant_request& r) {
     co_return co_await follow(desk, r, std::move(changed), tenant_status::gone);
 }
 
-runtime::awaitable<int> in_office(tenant_desk& desk, const tenant_request& r,
-                                  outcome (*work)(tenant_desk&, const tenant_request&)) {
-    int code = failed;
-    if (const auto opened = co_await desk.open(); opened) {
-        code = co_await work(desk, r);
-    } else {
-        code = complain(sentence_of(opened.error()), failed);
-    }
-    co_await desk.close();
-    co_return code;
-}
-
 int run(const tenant_request& r, outcome (*work)(tenant_desk&, const tenant_request&)) {
-    const auto values = r.flags.load();
-    if (!values) {
-        return complain(sentence_of(values.error()), wrong_configuration);
-    }
-    if (auto usable = check_database_settings(*values); !usable) {
-        return complain(sentence_of(usable.error()), wrong_configuration);
-    }
-    auto home = setup_loop(*values);
-    if (!home) {
-        return complain(sentence_of(home.error()), wrong_configuration);
-    }
-    // What goes wrong is told in one sentence at the end; every attempt to connect is not news.
-    observe::configure_log({.level = observe::log_level::error, .format = values->log_format});
-    const auto url = database_url::parse(values->database_url);
-    tenant_desk desk(**home, url->conninfo(roles_of(*values)->app(), *values->key()),
-                     values->deletion_grace);
-    return run_blocking(**home, in_office(desk, r, work));
+    return at_desk(r.flags, [&r, work](tenant_desk& desk) { return work(desk, r); });
 }
 
 /// One subcommand with what all of them have.

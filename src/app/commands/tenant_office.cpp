@@ -50,7 +50,38 @@ private:
     std::size_t failures_ = 0;
 };
 
+runtime::awaitable<int> open_and_work(tenant_desk& desk, const desk_work& work) {
+    int code = failed;
+    if (const auto opened = co_await desk.open(); opened) {
+        code = co_await work(desk);
+    } else {
+        code = complain(sentence_of(opened.error()), failed);
+    }
+    co_await desk.close();
+    co_return code;
+}
+
 }  // namespace
+
+int at_desk(const configuration_flags& flags, const desk_work& work) {
+    const auto values = flags.load();
+    if (!values) {
+        return complain(sentence_of(values.error()), wrong_configuration);
+    }
+    if (auto usable = check_database_settings(*values); !usable) {
+        return complain(sentence_of(usable.error()), wrong_configuration);
+    }
+    auto home = setup_loop(*values);
+    if (!home) {
+        return complain(sentence_of(home.error()), wrong_configuration);
+    }
+    // What goes wrong is told in one sentence at the end; every attempt to connect is not news.
+    observe::configure_log({.level = observe::log_level::error, .format = values->log_format});
+    const auto url = database_url::parse(values->database_url);
+    tenant_desk desk(**home, url->conninfo(roles_of(*values)->app(), *values->key()),
+                     values->deletion_grace);
+    return run_blocking(**home, open_and_work(desk, work));
+}
 
 runtime::awaitable<result<>> tenant_desk::open() {
     auto lease = co_await app_.open();

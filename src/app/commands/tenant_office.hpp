@@ -6,6 +6,7 @@
 
 #include "insula/identity/tenant_life.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -56,6 +57,11 @@ private:
     setup_connection app_;
     identity::tenant_office office_;
 };
+
+/// What a command does at an open desk; its exit code.
+using desk_work = std::function<runtime::awaitable<int>(tenant_desk&)>;
+/// Runs it, with the settings of these flags; what is wrong with them or the database is told.
+int at_desk(const configuration_flags& flags, const desk_work& work);
 
 /// Lines for people, of `show` and after a change.
 void print_tenant(const identity::tenant_record& tenant);
