@@ -84,6 +84,7 @@ answer livez(anonymous_context&);
 answer readyz(anonymous_context&);
 answer metrics_text(anonymous_context&);
 answer openapi(anonymous_context&);
+answer docs(anonymous_context&);
 answer jwks(anonymous_context&);
 answer openid_configuration(anonymous_context&);
 // pages.cpp

@@ -1,11 +1,15 @@
+#include "openapi.hpp"
+
+#include "components.hpp"
 #include "routes.hpp"
 #include "schemas.hpp"
 
-#include "insula/api/service.hpp"
+#include "insula/core/values.hpp"
 #include "insula/http/problem.hpp"
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 
 namespace insula::api {
@@ -14,174 +18,349 @@ namespace {
 using boost::json::array;
 using boost::json::object;
 
-std::string lower(std::string_view method) {
-    return ascii_lower(method);
+using described_row = http::route_row<endpoint>;
+
+boost::json::string words(std::string_view text) {
+    return boost::json::string(text);
 }
 
-object json_content(object schema_of_body) {
-    return {{"application/json", object{{"schema", std::move(schema_of_body)}}}};
+bool has_error(const described_row& row, errc code) {
+    return std::ranges::find(row.endpoint.about.errors, code) != row.endpoint.about.errors.end();
 }
 
-object problem_response(std::string_view description) {
-    return {{"description", boost::json::string(description)},
-            {"content",
-             object{{"application/problem+json",
-                     object{{"schema", object{{"$ref", "#/components/schemas/Problem"}}}}}}}};
+/// A token is taken where it is sent, and not asked for.
+bool takes_a_token(const described_row& row) {
+    return row.policy == http::policy::anonymous && has_error(row, errc::invalid_token);
 }
 
-/// Errors that every route of a kind may answer; the table adds its own.
-std::vector<errc> all_errors(const http::route_row<endpoint>& row) {
-    std::vector<errc> codes(row.endpoint.about.errors.begin(), row.endpoint.about.errors.end());
-    codes.insert(codes.end(),
-                 {errc::malformed_request, errc::rate_limited, errc::internal, errc::overloaded});
+/// The row's own errors and those of everything that comes before its handler.
+std::set<errc> all_errors(const described_row& row) {
+    const auto& about = row.endpoint.about;
+    std::set<errc> codes(about.errors.begin(), about.errors.end());
+    codes.insert({errc::malformed_request, errc::request_timeout, errc::payload_too_large,
+                  errc::rate_limited, errc::header_too_large, errc::internal, errc::not_implemented,
+                  errc::overloaded});
     if (row.options.body != http::body_rule::none) {
-        codes.insert(codes.end(), {errc::malformed_json, errc::validation_failed,
-                                   errc::payload_too_large, errc::unsupported_media_type});
+        codes.insert({errc::malformed_json, errc::validation_failed, errc::unsupported_media_type});
     }
-    if (row.endpoint.about.creates) {
-        codes.insert(codes.end(), {errc::idempotency_in_progress, errc::idempotency_key_reused});
+    if (about.creates) {
+        codes.insert(
+            {errc::idempotency_in_progress, errc::idempotency_key_reused, errc::validation_failed});
     }
-    if (!row.endpoint.about.query.empty()) {
-        codes.push_back(errc::validation_failed);
+    if (!about.query.empty()) {
+        codes.insert(errc::validation_failed);
+    }
+    if (row.pattern.find('{') != std::string_view::npos) {
+        codes.insert(errc::not_found);
+    }
+    if (about.if_match) {
+        codes.insert(errc::precondition_failed);
     }
     if (row.policy != http::policy::anonymous) {
-        codes.insert(codes.end(),
-                     {errc::unauthenticated, errc::invalid_token, errc::tenant_mismatch});
+        codes.insert({errc::unauthenticated, errc::invalid_token, errc::tenant_mismatch});
+    }
+    if (row.policy != http::policy::anonymous && row.policy != http::policy::operator_ &&
+        !about.any_tenant_state) {
+        codes.insert({errc::tenant_suspended, errc::tenant_pending_deletion});
     }
     if (row.policy > http::policy::user) {
-        codes.push_back(errc::forbidden);
+        codes.insert(errc::forbidden);
     }
     if (row.policy > http::policy::user && row.policy != http::policy::operator_) {
-        codes.insert(codes.end(), {errc::tenant_not_ready, errc::tenant_suspended,
-                                   errc::tenant_pending_deletion});
+        codes.insert(errc::tenant_not_ready);
     }
     return codes;
 }
 
-object responses(const http::route_row<endpoint>& row) {
-    const auto& about = row.endpoint.about;
-    object success{{"description", boost::json::string(about.summary)}};
-    if (about.response != nullptr) {
-        success["content"] = json_content(about.response());
+using codes_by_status = std::map<unsigned, std::set<errc>>;
+
+codes_by_status grouped(const std::set<errc>& codes) {
+    codes_by_status groups;
+    for (const auto code : codes) {
+        groups[http::kind_of(code).status].insert(code);
     }
-    if (about.etag) {
-        success["headers"] = object{{"ETag", object{{"schema", schema::text()}}}};
-    }
-    object all{{std::to_string(about.success), std::move(success)}};
-    if (about.etag && row.method == http::method::get) {
-        all["304"] = object{{"description", "Not modified"}};
-    }
-    std::map<unsigned, std::string> by_status;
-    for (const auto code : all_errors(row)) {
-        auto& text = by_status[http::kind_of(code).status];
-        const std::string code_name(name(code));
-        if (text.find(code_name) == std::string::npos) {
-            text += (text.empty() ? "" : ", ") + code_name;
+    return groups;
+}
+
+/// slug_taken and email_taken: "SlugTakenOrEmailTaken".
+std::string response_name(const std::set<errc>& codes) {
+    std::string name;
+    for (const auto code : codes) {
+        name += name.empty() ? "" : "Or";
+        bool begins = true;
+        for (const char c : insula::name(code)) {
+            if (c != '_') {
+                name += begins ? static_cast<char>(c - 'a' + 'A') : c;
+            }
+            begins = c == '_';
         }
     }
-    for (const auto& [status, text] : by_status) {
-        all[std::to_string(status)] = problem_response(text);
+    return name;
+}
+
+/// A problem whose code is one of these.
+object problem_response(unsigned status, const std::set<errc>& codes) {
+    array names;
+    std::string sentence;
+    for (const auto code : codes) {
+        names.emplace_back(words(name(code)));
+        sentence += (sentence.empty() ? "" : ". ") + std::string(http::kind_of(code).title);
+    }
+    object headers{{"X-Request-ID", reference_to("headers", "X-Request-ID")}};
+    if (status == 401) {
+        headers["WWW-Authenticate"] = reference_to("headers", "WWW-Authenticate");
+    }
+    if (status == 429 || status == 503) {
+        headers["Retry-After"] = reference_to("headers", "Retry-After");
+    }
+    const object own_codes{
+        {"type", "object"},
+        {"properties", object{{"code", object{{"type", "string"}, {"enum", std::move(names)}}}}}};
+    return {{"description", words(sentence)},
+            {"headers", std::move(headers)},
+            {"content",
+             object{{"application/problem+json",
+                     object{{"schema", object{{"allOf", array{reference_to("schemas", "Problem"),
+                                                              own_codes}}}}}}}}};
+}
+
+std::string_view meaning(unsigned success) {
+    switch (success) {
+        case 201:
+            return "Made";
+        case 202:
+            return "Accepted; it is done after the answer";
+        case 204:
+            return "Done";
+        default:
+            return "The answer";
+    }
+}
+
+object content_of(std::string_view media, const object& schema) {
+    return {{media, object{{"schema", with_references(schema)}}}};
+}
+
+object success_response(const operation& about) {
+    object headers{{"X-Request-ID", reference_to("headers", "X-Request-ID")}};
+    if (about.etag) {
+        headers["ETag"] = reference_to("headers", "ETag");
+    }
+    if (about.location) {
+        headers["Location"] = reference_to("headers", "Location");
+    }
+    object success{{"description", words(meaning(about.success))}, {"headers", std::move(headers)}};
+    if (about.response != nullptr) {
+        success["content"] = content_of(about.media, about.response());
+    }
+    return success;
+}
+
+object responses(const described_row& row) {
+    const auto& about = row.endpoint.about;
+    object all{{std::to_string(about.success), success_response(about)}};
+    if (about.etag && row.method == http::method::get) {
+        all["304"] = reference_to("responses", "NotModified");
+    }
+    for (const auto& [status, codes] : grouped(all_errors(row))) {
+        all[std::to_string(status)] = reference_to("responses", response_name(codes));
+    }
+    if (about.unready != nullptr) {
+        auto either = problem_response(503, {errc::overloaded});
+        either["description"] = "Not ready, or overloaded";
+        either["content"].as_object()["application/json"] =
+            object{{"schema", with_references(about.unready())}};
+        all["503"] = std::move(either);
     }
     return all;
 }
 
-array parameters(const http::route_row<endpoint>& row) {
+/// What stands in a path, by its name.
+object path_schema(std::string_view name) {
+    if (name == "slug") {
+        return slug::schema();
+    }
+    if (name == "registration_id") {
+        return {{"type", "string"}, {"pattern", "^[A-Za-z0-9_-]{22}$"}};
+    }
+    if (name == "type") {
+        return {{"type", "string"}, {"pattern", "^[a-z_]+$"}};
+    }
+    return schema::uuid();
+}
+
+object parameter_of(std::string_view name, std::string_view in, object schema_of_it,
+                    std::string_view description) {
+    object one{{"name", words(name)}, {"in", words(in)}, {"required", in == "path"}};
+    if (!description.empty()) {
+        one["description"] = words(description);
+    }
+    one["schema"] = std::move(schema_of_it);
+    return one;
+}
+
+array parameters(const described_row& row) {
+    const auto& about = row.endpoint.about;
     array all;
     std::string_view rest = row.pattern;
     for (auto open = rest.find('{'); open != std::string_view::npos; open = rest.find('{')) {
         const auto close = rest.find('}', open);
-        all.push_back(object{{"name", boost::json::string(rest.substr(open + 1, close - open - 1))},
-                             {"in", "path"},
-                             {"required", true},
-                             {"schema", schema::text()}});
+        const auto name = rest.substr(open + 1, close - open - 1);
+        all.push_back(parameter_of(name, "path", path_schema(name), ""));
         rest.remove_prefix(close + 1);
     }
-    for (const auto& query : row.endpoint.about.query) {
-        all.push_back(object{{"name", boost::json::string(query.name)},
-                             {"in", "query"},
-                             {"required", false},
-                             {"description", boost::json::string(query.description)},
-                             {"schema", query.schema()}});
+    for (const auto& query : about.query) {
+        all.push_back(parameter_of(query.name, "query", query.schema(), query.description));
     }
-    if (row.endpoint.about.creates) {
-        all.push_back(object{
-            {"name", "Idempotency-Key"},
-            {"in", "header"},
-            {"required", false},
-            {"description", "a repeat with the same body within 24 hours gets the first answer"},
-            {"schema", object{{"type", "string"}, {"minLength", 1}, {"maxLength", 128}}}});
-    }
-    if (row.endpoint.about.if_match) {
-        all.push_back(object{{"name", "If-Match"},
-                             {"in", "header"},
-                             {"required", false},
-                             {"description", "change only this version"},
-                             {"schema", schema::text()}});
+    for (const auto& [wanted, name] :
+         {std::pair{about.creates, "Idempotency-Key"}, std::pair{about.if_match, "If-Match"},
+          std::pair{about.etag && row.method == http::method::get, "If-None-Match"},
+          std::pair{row.policy != http::policy::anonymous || takes_a_token(row),
+                    "X-Tenant-Slug"}}) {
+        if (wanted) {
+            all.push_back(reference_to("parameters", name));
+        }
     }
     return all;
 }
 
-/// OpenAPI 3.1 lets a security requirement name the roles it takes.
-array roles_needed(http::policy policy) {
-    switch (policy) {
-        case http::policy::member:
-            return {"member"};
-        case http::policy::admin:
-            return {"admin"};
-        case http::policy::owner:
-            return {"owner"};
-        case http::policy::operator_:
-            return {"operator"};
-        default:
-            return {};
-    }
+object component_parameters() {
+    return {
+        {"Idempotency-Key",
+         parameter_of("Idempotency-Key", "header",
+                      {{"type", "string"}, {"minLength", 1}, {"maxLength", 128}},
+                      "A repeat with the same body within 24 hours gets the first answer")},
+        {"If-Match", parameter_of("If-Match", "header", schema::text(),
+                                  "Change only this version: the ETag that was read")},
+        {"If-None-Match", parameter_of("If-None-Match", "header", schema::text(),
+                                       "Answer 304 when this version is still the last")},
+        {"X-Tenant-Slug",
+         parameter_of("X-Tenant-Slug", "header", slug::schema(),
+                      "Names the access token's own tenant; every other is 403 tenant_mismatch")}};
 }
 
-object describe(const http::route_row<endpoint>& row) {
+object component_headers() {
+    const auto header = [](std::string_view description, object schema_of_it) {
+        return object{{"description", words(description)}, {"schema", std::move(schema_of_it)}};
+    };
+    return {{"X-Request-ID",
+             header("The request's own, where it is of 1 to 64 letters, digits, dots, lines and "
+                    "dashes; or a new one. The log has it, too",
+                    schema::text())},
+            {"ETag", header("The version", schema::text())},
+            {"Location", header("Where it is to be found, or to be watched", schema::text())},
+            {"Retry-After", header("Seconds to wait", object{{"type", "integer"}, {"minimum", 1}})},
+            {"WWW-Authenticate", header("Bearer, and with a token that is not valid "
+                                        "error=\"invalid_token\"",
+                                        schema::text())}};
+}
+
+/// OpenAPI 3.1 lets a security requirement name the roles it takes.
+array security(const described_row& row) {
+    switch (row.policy) {
+        case http::policy::anonymous:
+            return takes_a_token(row) ? array{object{}, object{{"bearer", array{}}}} : array{};
+        case http::policy::user:
+            return {object{{"bearer", array{}}}};
+        case http::policy::member:
+            return {object{{"bearer", array{"member"}}}};
+        case http::policy::admin:
+            return {object{{"bearer", array{"admin"}}}};
+        case http::policy::owner:
+            return {object{{"bearer", array{"owner"}}}};
+        case http::policy::operator_:
+            return {object{{"bearer", array{"operator"}}}};
+    }
+    return {};
+}
+
+object describe(const described_row& row) {
     const auto& about = row.endpoint.about;
-    object one{{"operationId", boost::json::string(about.id)},
-               {"summary", boost::json::string(about.summary)},
-               {"tags", array{boost::json::string(about.tag)}},
-               {"responses", responses(row)}};
+    object one{{"operationId", words(about.id)},
+               {"summary", words(about.summary)},
+               {"tags", array{words(about.tag)}},
+               {"security", security(row)}};
     if (auto all = parameters(row); !all.empty()) {
         one["parameters"] = std::move(all);
     }
     if (about.request != nullptr) {
         one["requestBody"] = object{{"required", row.options.body == http::body_rule::json},
-                                    {"content", json_content(about.request())}};
+                                    {"content", content_of("application/json", about.request())}};
     }
-    one["security"] = row.policy == http::policy::anonymous
-                          ? array{}
-                          : array{object{{"bearer", roles_needed(row.policy)}}};
+    one["responses"] = responses(row);
     return one;
 }
 
+/// The pages of `insula dev` are for people, and another schema's tenants have no projects.
+bool is_described(const described_row& row, const published& about) {
+    const auto tag = row.endpoint.about.tag;
+    return tag != "pages" && (about.projects || tag != "projects");
+}
+
+/// The resources in the order of the route table.
+array tags(const published& about) {
+    array all;
+    std::set<std::string_view> seen;
+    for (const auto& row : routes.rows()) {
+        if (is_described(row, about) && seen.insert(row.endpoint.about.tag).second) {
+            all.push_back(object{{"name", words(row.endpoint.about.tag)}});
+        }
+    }
+    return all;
+}
+
+object component_responses(const published& about) {
+    object all{{"NotModified",
+                object{{"description", "The version of If-None-Match is still the last"},
+                       {"headers", object{{"X-Request-ID", reference_to("headers", "X-Request-ID")},
+                                          {"ETag", reference_to("headers", "ETag")}}}}}};
+    for (const auto& row : routes.rows()) {
+        if (!is_described(row, about)) {
+            continue;
+        }
+        for (const auto& [status, codes] : grouped(all_errors(row))) {
+            all[response_name(codes)] = problem_response(status, codes);
+        }
+    }
+    return all;
+}
+
+constexpr std::string_view introduction =
+    "Register a tenant, watch it become ready, verify the mail address, log in; every other call "
+    "takes the access token, which names its tenant. Bodies are JSON in UTF-8, times RFC 3339 in "
+    "UTC. Errors are application/problem+json (RFC 9457) with a stable code. Lists answer items "
+    "and next_cursor, which is null at the end.";
+
 }  // namespace
 
-std::string openapi_json(const services& with) {
+object openapi_document(const published& about) {
     object paths;
     for (const auto& row : routes.rows()) {
-        if (row.endpoint.about.tag == "pages" ||
-            (!with.projects && row.endpoint.about.tag == "projects")) {
+        if (!is_described(row, about)) {
             continue;
         }
         auto& path = paths[row.pattern];
         if (!path.is_object()) {
             path = object{};
         }
-        path.as_object()[lower(http::name(row.method))] = describe(row);
+        path.as_object()[ascii_lower(http::name(row.method))] = describe(row);
     }
-    const object document{
-        {"openapi", "3.1.0"},
-        {"info", object{{"title", "Insula"}, {"version", boost::json::string(with.version)}}},
-        {"servers", array{object{{"url", boost::json::string(with.public_url)}}}},
-        {"paths", std::move(paths)},
-        {"components",
-         object{{"schemas", object{{"Problem", schema::problem()}}},
-                {"securitySchemes", object{{"bearer", object{{"type", "http"},
-                                                             {"scheme", "bearer"},
-                                                             {"bearerFormat", "JWT"}}}}}}}};
-    return boost::json::serialize(document);
+    const object bearer{{"type", "http"},
+                        {"scheme", "bearer"},
+                        {"bearerFormat", "JWT"},
+                        {"description", "The access token of a log-in"}};
+    return {{"openapi", "3.1.0"},
+            {"info", object{{"title", "Insula"},
+                            {"version", words(about.version)},
+                            {"description", words(introduction)}}},
+            {"servers", array{object{{"url", words(about.public_url)}}}},
+            {"tags", tags(about)},
+            {"paths", std::move(paths)},
+            {"components", object{{"schemas", component_schemas()},
+                                  {"responses", component_responses(about)},
+                                  {"parameters", component_parameters()},
+                                  {"headers", component_headers()},
+                                  {"securitySchemes", object{{"bearer", bearer}}}}}};
 }
 
 }  // namespace insula::api

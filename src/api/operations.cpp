@@ -1,3 +1,4 @@
+#include "docs_style.hpp"
 #include "handlers.hpp"
 
 #include "insula/token/jwks.hpp"
@@ -34,7 +35,13 @@ answer metrics_text(anonymous_context& c) {
 }
 
 answer openapi(anonymous_context& c) {
-    co_return http::response::json(200, openapi_json(c.app)).cache_control("public, max-age=300");
+    co_return http::response::json(200, c.app.openapi).cache_control("public, max-age=300");
+}
+
+answer docs(anonymous_context& c) {
+    co_return http::response(200, "text/html; charset=utf-8", c.app.docs)
+        .cache_control("public, max-age=300")
+        .content_security_policy(docs_policy());
 }
 
 answer jwks(anonymous_context& c) {

@@ -1,5 +1,7 @@
 #include "schemas.hpp"
 
+#include "insula/core/errc.hpp"
+
 #include <boost/json/array.hpp>
 
 namespace insula::api::schema {
@@ -54,17 +56,57 @@ object cursor() {
     return text();
 }
 object problem() {
+    boost::json::array codes;
+    for (int code = 1; code <= static_cast<int>(errc_last); ++code) {
+        codes.emplace_back(boost::json::string(name(static_cast<errc>(code))));
+    }
     auto errors = array_of(of({{"pointer", text()}, {"code", text()}, {"detail", text()}}));
+    errors["description"] = "what is wrong with the body, by JSON Pointer, or with query/<name>";
+    auto tenants = array_of(of({{"slug", text()}, {"name", text()}}));
+    tenants["description"] = "of tenant_required: which there are";
     object properties{{"type", object{{"type", "string"}, {"format", "uri-reference"}}},
                       {"title", text()},
                       {"status", integer()},
                       {"detail", text()},
-                      {"code", text()},
+                      {"code", object{{"type", "string"}, {"enum", std::move(codes)}}},
                       {"request_id", text()},
-                      {"errors", std::move(errors)}};
+                      {"errors", std::move(errors)},
+                      {"tenants", std::move(tenants)}};
     return {{"type", "object"},
             {"properties", std::move(properties)},
-            {"required", boost::json::array{"type", "title", "status", "code", "request_id"}}};
+            {"required",
+             boost::json::array{"type", "title", "status", "detail", "code", "request_id"}}};
+}
+object any_object() {
+    return {{"type", "object"}};
+}
+object health() {
+    return of({{"status", one_of({"alive"})}});
+}
+object readiness() {
+    return of({{"status", one_of({"ready", "not_ready"})}, {"problems", array_of(text())}});
+}
+object jwks() {
+    object key{{"type", "object"},
+               {"properties", object{{"kty", one_of({"EC", "OKP", "RSA"})},
+                                     {"kid", text()},
+                                     {"alg", one_of({"ES256", "EdDSA", "RS256"})},
+                                     {"use", one_of({"sig"})},
+                                     {"crv", text()},
+                                     {"x", text()},
+                                     {"y", text()},
+                                     {"n", text()},
+                                     {"e", text()}}},
+               {"required", boost::json::array{"kty", "kid", "alg", "use"}},
+               {"additionalProperties", false}};
+    return of({{"keys", array_of(std::move(key))}});
+}
+object openid_configuration() {
+    return of({{"issuer", text()},
+               {"jwks_uri", text()},
+               {"response_types_supported", array_of(text())},
+               {"subject_types_supported", array_of(text())},
+               {"id_token_signing_alg_values_supported", array_of(text())}});
 }
 
 }  // namespace insula::api::schema

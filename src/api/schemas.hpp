@@ -26,5 +26,11 @@ object page_of(object items);
 object limit();
 object cursor();
 object problem();
+// What machines ask.
+object any_object();
+object health();
+object readiness();
+object jwks();
+object openid_configuration();
 
 }  // namespace insula::api::schema

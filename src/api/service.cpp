@@ -1,5 +1,6 @@
 #include "insula/api/service.hpp"
 
+#include "openapi.hpp"
 #include "routes.hpp"
 
 namespace insula::api {
@@ -23,7 +24,8 @@ public:
 
     runtime::awaitable<result<http::response>> serve(http::request& r,
                                                      const http::route_info& route) override {
-        return http::routed_service<Routes>::endpoint(route).call(with_, r);
+        const auto& what = http::routed_service<Routes>::endpoint(route);
+        return what.call(with_, r, what.about);
     }
 
 private:
@@ -34,6 +36,9 @@ private:
 }  // namespace
 
 std::unique_ptr<http::service> make_service(services& with) {
+    const auto document = openapi_document({with.version, with.public_url, with.projects});
+    with.openapi = boost::json::serialize(document);
+    with.docs = docs_page(document);
     return std::make_unique<table_service<routes>>(with, with.metrics_here);
 }
 

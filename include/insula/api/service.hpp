@@ -28,6 +28,10 @@ struct services {
     std::string version;
     /// Empty: ready. Else what is wrong, as codes.
     std::function<runtime::awaitable<std::vector<std::string>>(runtime::deadline)> readiness;
+
+    // Made by make_service().
+    std::string openapi;  ///< the OpenAPI 3.1 document
+    std::string docs;     ///< the page of it
 };
 
 /// Every route of API.md, over http::service.
@@ -37,8 +41,5 @@ std::unique_ptr<http::service> make_admin_service(services& with);
 
 /// The classes of API.md section 1, `scale` times looser (100 in `insula dev`).
 std::vector<http::rate_class> rate_classes(double scale);
-
-/// The OpenAPI 3.1 document, generated from the route table.
-std::string openapi_json(const services& with);
 
 }  // namespace insula::api
