@@ -199,6 +199,22 @@ object parameter_of(std::string_view name, std::string_view in, object schema_of
     return one;
 }
 
+object header_parameter(std::string_view name) {
+    if (name == "Idempotency-Key") {
+        return parameter_of(name, "header",
+                            {{"type", "string"}, {"minLength", 1}, {"maxLength", 128}},
+                            "A repeat with the same body within 24 hours gets the first answer");
+    }
+    if (name == "X-Tenant-Slug") {
+        return parameter_of(
+            name, "header", slug::schema(),
+            "Names the access token's own tenant; every other is 403 tenant_mismatch");
+    }
+    return parameter_of(name, "header", schema::text(),
+                        name == "If-Match" ? "Change only this version: the ETag that was read"
+                                           : "Answer 304 when this version is still the last");
+}
+
 array parameters(const described_row& row) {
     const auto& about = row.endpoint.about;
     array all;
@@ -218,25 +234,10 @@ array parameters(const described_row& row) {
           std::pair{row.policy != http::policy::anonymous || takes_a_token(row),
                     "X-Tenant-Slug"}}) {
         if (wanted) {
-            all.push_back(reference_to("parameters", name));
+            all.push_back(header_parameter(name));
         }
     }
     return all;
-}
-
-object component_parameters() {
-    return {
-        {"Idempotency-Key",
-         parameter_of("Idempotency-Key", "header",
-                      {{"type", "string"}, {"minLength", 1}, {"maxLength", 128}},
-                      "A repeat with the same body within 24 hours gets the first answer")},
-        {"If-Match", parameter_of("If-Match", "header", schema::text(),
-                                  "Change only this version: the ETag that was read")},
-        {"If-None-Match", parameter_of("If-None-Match", "header", schema::text(),
-                                       "Answer 304 when this version is still the last")},
-        {"X-Tenant-Slug",
-         parameter_of("X-Tenant-Slug", "header", slug::schema(),
-                      "Names the access token's own tenant; every other is 403 tenant_mismatch")}};
 }
 
 object component_headers() {
@@ -358,7 +359,6 @@ object openapi_document(const published& about) {
             {"paths", std::move(paths)},
             {"components", object{{"schemas", component_schemas()},
                                   {"responses", component_responses(about)},
-                                  {"parameters", component_parameters()},
                                   {"headers", component_headers()},
                                   {"securitySchemes", object{{"bearer", bearer}}}}}};
 }

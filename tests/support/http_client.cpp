@@ -26,6 +26,8 @@ bool same_name(std::string_view a, std::string_view b) {
            });
 }
 
+http_client::watcher told_of_answers = nullptr;
+
 std::string failure(std::string_view what, int number) {
     return std::string(what) + ": " + std::strerror(number);
 }
@@ -59,6 +61,10 @@ http_client::http_client(http_client&& other) noexcept
       socket_(std::exchange(other.socket_, -1)),
       buffer_(std::move(other.buffer_)),
       keep_(other.keep_) {}
+
+void http_client::watch_all(watcher told) {
+    told_of_answers = told;
+}
 
 http_client::~http_client() {
     close();
@@ -201,7 +207,11 @@ http_answer http_client::send(std::string_view method, std::string_view target,
             close();
             write(bytes);
         }
-        return read_answer(method == "HEAD");
+        auto answer = read_answer(method == "HEAD");
+        if (told_of_answers != nullptr) {
+            told_of_answers(address_, method, target, answer);
+        }
+        return answer;
     } catch (const http_failure&) {
         close();
         throw;

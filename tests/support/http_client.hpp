@@ -53,6 +53,11 @@ public:
     http_answer read_answer(bool head_request = false);
     void close();
 
+    /// Told of every answer that send() got, by any client of the program.
+    using watcher = void (*)(const std::string& address, std::string_view method,
+                             std::string_view target, const http_answer& answer);
+    static void watch_all(watcher told);
+
 private:
     void open();
     bool fill();

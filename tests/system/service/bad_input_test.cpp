@@ -1,6 +1,6 @@
 // Every operation of /openapi.json with everything wrong that can be sent to it: the right problem
 // comes back, never a 5xx, never silence. A route added tomorrow is tried tomorrow.
-#include "deployment.hpp"
+#include "described.hpp"
 
 #include <algorithm>
 #include <map>
@@ -61,20 +61,21 @@ protected:
         operator_ = shared_deployment().operator_auth().front().second;
         auto client = shared_deployment().server().client();
         project_ = make_project(client, who_, "untouched", "untouched");
-        const auto document = parse(get(client, "/openapi.json"));
+        const auto document = parse(get(client, "/openapi.json")).as_object();
         for (const auto& path : document.at("paths").as_object()) {
             for (const auto& entry : path.value().as_object()) {
-                operations_.push_back(describe(entry.key(), path.key(), entry.value().as_object()));
+                operations_.push_back(
+                    describe(document, entry.key(), path.key(), entry.value().as_object()));
             }
         }
         ASSERT_GE(operations_.size(), 18U);
     }
 
-    static operation describe(std::string method, const std::string& path,
-                              const json::object& about) {
+    static operation describe(const json::object& document, std::string method,
+                              const std::string& path, const json::object& about) {
         std::ranges::transform(method, method.begin(),
                                [](char c) { return static_cast<char>(c - 'a' + 'A'); });
-        operation one{method, path, path, !about.at("security").as_array().empty(), false, {}, {}};
+        operation one{method, path, path, needs_token(about), false, {}, {}};
         one.for_operators =
             json::serialize(about.at("security")).find("operator") != std::string::npos;
         if (one.has_parameter()) {
@@ -84,7 +85,8 @@ protected:
                                                 : std::string(22, 'A'));
         }
         if (const auto* body = about.if_contains("requestBody")) {
-            one.body_schema = body->at("content").at("application/json").at("schema").as_object();
+            one.body_schema = resolved(
+                document, body->at("content").at("application/json").at("schema").as_object());
         }
         if (const auto* parameters = about.if_contains("parameters")) {
             for (const auto& p : parameters->as_array()) {

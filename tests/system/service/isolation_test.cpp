@@ -1,6 +1,6 @@
 // What one tenant's token can do with another tenant's things: nothing, and nothing can be told
 // from the answer.
-#include "deployment.hpp"
+#include "described.hpp"
 
 #include <algorithm>
 
@@ -46,7 +46,7 @@ std::vector<std::pair<std::string, std::string>> authenticated_routes(http_clien
     const auto document = parse(get(client, "/openapi.json"));
     for (const auto& path : document.at("paths").as_object()) {
         for (const auto& operation : path.value().as_object()) {
-            if (!operation.value().at("security").as_array().empty()) {
+            if (needs_token(operation.value().as_object())) {
                 std::string method(operation.key());
                 std::ranges::transform(method, method.begin(),
                                        [](char c) { return static_cast<char>(c - 'a' + 'A'); });
