@@ -29,8 +29,9 @@ answer call_anonymous(services& with, http::request& r, answer (*handler)(anonym
     co_return co_await handler(context);
 }
 
-answer call_user(services& with, http::request& r, answer (*handler)(user_context&)) {
-    auto context = co_await authenticate(with, r);
+answer call_user(services& with, http::request& r, const operation& about,
+                 answer (*handler)(user_context&)) {
+    auto context = co_await authenticate(with, r, about.any_tenant_state);
     if (!context) {
         co_return context.error();
     }
@@ -57,9 +58,9 @@ runtime::awaitable<std::optional<error>> refused_by_now(services& with, const us
 
 /// At least that role in the token's tenant, and the tenant's cell is one of this process's.
 template <class Context>
-answer call_with_role(services& with, http::request& r, token::role least,
+answer call_with_role(services& with, http::request& r, const operation& about, token::role least,
                       answer (*handler)(Context&)) {
-    auto user = co_await authenticate(with, r);
+    auto user = co_await authenticate(with, r, about.any_tenant_state);
     if (!user) {
         co_return user.error();
     }
@@ -89,20 +90,24 @@ answer call_with_role(services& with, http::request& r, token::role least,
     co_return answered;
 }
 
-answer call_member(services& with, http::request& r, answer (*handler)(member_context&)) {
-    return call_with_role(with, r, token::role::member, handler);
+answer call_member(services& with, http::request& r, const operation& about,
+                   answer (*handler)(member_context&)) {
+    return call_with_role(with, r, about, token::role::member, handler);
 }
 
-answer call_admin(services& with, http::request& r, answer (*handler)(admin_context&)) {
-    return call_with_role(with, r, token::role::admin, handler);
+answer call_admin(services& with, http::request& r, const operation& about,
+                  answer (*handler)(admin_context&)) {
+    return call_with_role(with, r, about, token::role::admin, handler);
 }
 
-answer call_owner(services& with, http::request& r, answer (*handler)(owner_context&)) {
-    return call_with_role(with, r, token::role::owner, handler);
+answer call_owner(services& with, http::request& r, const operation& about,
+                  answer (*handler)(owner_context&)) {
+    return call_with_role(with, r, about, token::role::owner, handler);
 }
 
-answer call_operator(services& with, http::request& r, answer (*handler)(operator_context&)) {
-    auto user = co_await authenticate(with, r);
+answer call_operator(services& with, http::request& r, const operation& about,
+                     answer (*handler)(operator_context&)) {
+    auto user = co_await authenticate(with, r, about.any_tenant_state);
     if (!user) {
         co_return user.error();
     }

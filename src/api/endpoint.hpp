@@ -57,62 +57,83 @@ struct operation {
     bool etag = false;      ///< answers an ETag
     bool if_match = false;  ///< honours If-Match
     bool creates = false;   ///< honours Idempotency-Key; its handler asks idempotency_of()
+    bool location = false;  ///< answers a Location
+    std::string_view media = "application/json";     ///< of the response
+    boost::json::object (*unready)() = nullptr;  ///< of a 503 that is no problem document
+    /// Works while the token's tenant is suspended or about to be deleted, too: /auth/* and what
+    /// brings the tenant back.
+    bool any_tenant_state = false;
 };
 
 struct endpoint {
     http::policy policy;
-    answer (*call)(services&, http::request&);
+    answer (*call)(services&, http::request&, const operation&);
     operation about;
 };
 
 namespace detail {
 
 answer call_anonymous(services& with, http::request& r, answer (*handler)(anonymous_context&));
-answer call_user(services& with, http::request& r, answer (*handler)(user_context&));
-answer call_member(services& with, http::request& r, answer (*handler)(member_context&));
-answer call_admin(services& with, http::request& r, answer (*handler)(admin_context&));
-answer call_owner(services& with, http::request& r, answer (*handler)(owner_context&));
-answer call_operator(services& with, http::request& r, answer (*handler)(operator_context&));
+answer call_user(services& with, http::request& r, const operation& about,
+                 answer (*handler)(user_context&));
+answer call_member(services& with, http::request& r, const operation& about,
+                   answer (*handler)(member_context&));
+answer call_admin(services& with, http::request& r, const operation& about,
+                  answer (*handler)(admin_context&));
+answer call_owner(services& with, http::request& r, const operation& about,
+                  answer (*handler)(owner_context&));
+answer call_operator(services& with, http::request& r, const operation& about,
+                     answer (*handler)(operator_context&));
 
 }  // namespace detail
 
 template <answer (*Handler)(anonymous_context&)>
 consteval endpoint anonymous(operation about) {
-    return {
-        http::policy::anonymous,
-        [](services& with, http::request& r) { return detail::call_anonymous(with, r, Handler); },
-        about};
+    return {http::policy::anonymous,
+            [](services& with, http::request& r, const operation&) {
+                return detail::call_anonymous(with, r, Handler);
+            },
+            about};
 }
 template <answer (*Handler)(user_context&)>
 consteval endpoint user(operation about) {
     return {http::policy::user,
-            [](services& with, http::request& r) { return detail::call_user(with, r, Handler); },
+            [](services& with, http::request& r, const operation& about) {
+                return detail::call_user(with, r, about, Handler);
+            },
             about};
 }
 template <answer (*Handler)(member_context&)>
 consteval endpoint member(operation about) {
     return {http::policy::member,
-            [](services& with, http::request& r) { return detail::call_member(with, r, Handler); },
+            [](services& with, http::request& r, const operation& about) {
+                return detail::call_member(with, r, about, Handler);
+            },
             about};
 }
 template <answer (*Handler)(admin_context&)>
 consteval endpoint admin(operation about) {
     return {http::policy::admin,
-            [](services& with, http::request& r) { return detail::call_admin(with, r, Handler); },
+            [](services& with, http::request& r, const operation& about) {
+                return detail::call_admin(with, r, about, Handler);
+            },
             about};
 }
 template <answer (*Handler)(owner_context&)>
 consteval endpoint owner(operation about) {
     return {http::policy::owner,
-            [](services& with, http::request& r) { return detail::call_owner(with, r, Handler); },
+            [](services& with, http::request& r, const operation& about) {
+                return detail::call_owner(with, r, about, Handler);
+            },
             about};
 }
 template <answer (*Handler)(operator_context&)>
 consteval endpoint operator_(operation about) {
-    return {
-        http::policy::operator_,
-        [](services& with, http::request& r) { return detail::call_operator(with, r, Handler); },
-        about};
+    return {http::policy::operator_,
+            [](services& with, http::request& r, const operation& about) {
+                return detail::call_operator(with, r, about, Handler);
+            },
+            about};
 }
 
 /// The body as T: malformed_json (400), or validation_failed (422) with every wrong field.

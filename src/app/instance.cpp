@@ -225,6 +225,9 @@ runtime::awaitable<result<>> instance::state::start() {
     const auto url = settings.values.effective_public_url();
     tokens = std::make_unique<identity::token_service>(loops->all(), token::authority{url, url},
                                                        *signing);
+    if (options.serves) {
+        co_await follow_revocations(until);
+    }
     services = std::make_unique<api::services>(
         api::services{.identity = identity,
                       .tokens = *tokens,
@@ -241,6 +244,29 @@ runtime::awaitable<result<>> instance::state::start() {
     admin_service = api::make_admin_service(*services);
     engine.start();
     co_return co_await open_servers();
+}
+
+runtime::awaitable<bool> instance::state::reload_keys(runtime::deadline until) {
+    auto read = co_await identity::read_signing_keys(db.control, keys, until);
+    const bool good = read && (*read)->signing() != nullptr;
+    if (good) {
+        tokens->use(*read);
+        const auto& signing = *(*read)->signing();
+        observe::info("signing keys",
+                      {{"active", signing.value.kid()}, {"known", (*read)->entries().size()}});
+        keys_complaint.clear();
+    } else if (const auto why = read ? "there is no active key" : read.error().describe();
+               std::exchange(keys_complaint, why) != why) {
+        observe::error("signing keys", {{"reason", why}});
+    }
+    co_return good;
+}
+
+runtime::awaitable<void> instance::state::follow_revocations(runtime::deadline until) {
+    const auto soon = until.sooner(runtime::deadline::after(first_look));
+    if (!co_await revoked.start([this](runtime::deadline d) { return reload_keys(d); }, soon)) {
+        observe::warn("the revocation feed is not heard yet: the database decides every request");
+    }
 }
 
 runtime::awaitable<result<>> instance::state::open_server(std::string address, std::string name,
@@ -321,6 +347,7 @@ runtime::awaitable<void> instance::state::stop() {
     if (!co_await engine.drain(for_tasks)) {
         observe::warn("tasks were left to other workers by the shutdown");
     }
+    co_await revoked.stop();
     co_await db.close(until);
 }
 

@@ -111,6 +111,7 @@ struct instance::state {
     runtime::event end;  ///< a signal or trouble: time to stop
     bool serving = false;
     std::string trouble;
+    std::string keys_complaint;  ///< what reload_keys() said last
 
     // Made by start(), when the database has answered.
     std::unique_ptr<identity::token_service> tokens;
@@ -124,6 +125,9 @@ struct instance::state {
     runtime::awaitable<void> watch_trouble();
     runtime::awaitable<result<>> start();
     runtime::awaitable<result<>> check_database();
+    /// Reads the signing keys again and has every loop use them.
+    runtime::awaitable<bool> reload_keys(runtime::deadline until);
+    runtime::awaitable<void> follow_revocations(runtime::deadline until);
     runtime::awaitable<result<>> open_servers();
     runtime::awaitable<result<>> open_server(std::string address, std::string name,
                                              http::service& what);

@@ -4,7 +4,10 @@
 #include "insula/token/cache.hpp"
 #include "insula/token/token.hpp"
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -12,7 +15,8 @@
 namespace insula::identity {
 
 /// Signs and checks access tokens on every loop: each has its own contexts and cache, so nothing is
-/// shared and nothing locks. check() and sign() act for the loop they are called on.
+/// shared and nothing locks but the one number that says whether the keys have changed. check() and
+/// sign() act for the loop they are called on.
 class token_service {
 public:
     static constexpr std::size_t cache_entries_per_loop = 8192;
@@ -20,6 +24,10 @@ public:
 
     token_service(std::span<runtime::loop* const> loops, token::authority who,
                   std::shared_ptr<const token::key_set> keys);
+
+    /// Other keys from now on, on every loop: whatever is checked after this returns is checked
+    /// under them, and verdicts kept from before are void. From any thread.
+    void use(std::shared_ptr<const token::key_set> keys);
 
     /// See token::checker::check: copy the claims before the next await.
     boost::system::result<const token::claims*, token::refusal> check(std::string_view token,
@@ -37,10 +45,15 @@ private:
         runtime::loop* home;
         token::checker checker;
         token::signer signer;
+        std::uint64_t edition;
     };
     per_loop& here();
+    void renew(per_loop& entry);
 
     token::authority authority_;
+    std::mutex guard_;
+    std::shared_ptr<const token::key_set> keys_;  // under guard_
+    std::atomic<std::uint64_t> edition_{0};
     std::vector<std::unique_ptr<per_loop>> loops_;
 };
 

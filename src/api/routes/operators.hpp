@@ -117,7 +117,8 @@ inline constexpr auto operators_rows = std::to_array<row>({
                                   .tag = "operators",
                                   .summary = "End the assumed identity that this token is of",
                                   .success = 204,
-                                  .errors = forbidden_only})},
+                                  .errors = forbidden_only,
+                                  .any_tenant_state = true})},
 });
 
 }  // namespace insula::api::rows

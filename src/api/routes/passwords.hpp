@@ -32,7 +32,8 @@ inline constexpr auto passwords_rows = std::to_array<row>({
                              .summary = "Change the caller's password",
                              .success = 204,
                              .request = &schema::change_form,
-                             .errors = changing_password}),
+                             .errors = changing_password,
+                             .any_tenant_state = true}),
      {.body = body_rule::json}},
 });
 

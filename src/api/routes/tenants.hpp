@@ -56,7 +56,8 @@ inline constexpr auto tenants_rows = std::to_array<row>({
                              .summary = "Take the deletion of the own tenant back",
                              .response = &schema::tenant,
                              .errors = own_tenant,
-                             .etag = true})},
+                             .etag = true,
+                             .any_tenant_state = true})},
 });
 
 }  // namespace insula::api::rows

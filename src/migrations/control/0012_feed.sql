@@ -161,8 +161,8 @@ begin
         returning k.kid into v_before;
     insert into control.signing_key (kid, algorithm, state, sealed_private)
         values (p_kid, p_algorithm, 'active', p_sealed);
-    insert into control.audit_log (id, action, entity_type, entity_id, changes)
-        values (p_audit, 'key.rotate', 'key', p_kid,
+    insert into control.audit_log (id, action, entity_type, entity_id, request_id, changes)
+        values (p_audit, 'key.rotate', 'key', p_kid, 'command-line',
                 jsonb_build_object('algorithm', p_algorithm, 'before', v_before));
     return v_before;
 end
@@ -188,8 +188,8 @@ begin
         insert into control.signing_key (kid, algorithm, state, sealed_private)
             values (p_next_kid, p_next_algorithm, 'active', p_next_sealed);
     end if;
-    insert into control.audit_log (id, action, entity_type, entity_id, changes)
-        values (p_audit, 'key.revoke', 'key', p_kid,
+    insert into control.audit_log (id, action, entity_type, entity_id, request_id, changes)
+        values (p_audit, 'key.revoke', 'key', p_kid, 'command-line',
                 jsonb_build_object('was', v_was, 'next', case when v_was = 'active' then p_next_kid end));
     return v_was;
 end
