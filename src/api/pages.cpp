@@ -118,7 +118,8 @@ result<http::response> page(const services& app, std::string_view text) {
     return std::move(http::response::fixed(200, html, text)
                          .content_security_policy(
                              "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; "
-                             "script-src 'unsafe-inline'; frame-ancestors 'none'"));
+                             "script-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
+                             "frame-ancestors 'none'"));
 }
 
 }  // namespace
