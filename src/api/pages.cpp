@@ -25,7 +25,7 @@ const reason = (body) => body.errors
   : body.detail || body.title;
 const post = async (path, form) => {
   try {
-    const answer = await fetch('/api/v1/' + path, {method: 'POST',
+    const answer = await fetch(path, {method: 'POST',
       headers: {'Content-Type': 'application/json'}, body: JSON.stringify({token, ...form})});
     const text = await answer.text();
     return {ok: answer.ok, body: text ? JSON.parse(text) : {}};
@@ -54,7 +54,7 @@ constexpr std::string_view end = R"(<p id="answer" role="status" style="white-sp
 constexpr std::string_view verify = R"(<h1>Verify your e-mail address</h1>
 <form id="form"><p><button id="send">Verify</button></p></form>
 <script>
-on_submit((form) => send(form, 'auth/verify-email', {}, 'Verified. You can log in now.'));
+on_submit((form) => send(form, '/api/v1/auth/verify-email', {}, 'Verified. You can log in now.'));
 </script>
 )";
 
@@ -65,7 +65,7 @@ constexpr std::string_view reset = R"(<h1>Choose a new password</h1>
 <p><button id="send">Change the password</button></p>
 </form>
 <script>
-on_submit((form) => send(form, 'auth/reset-password', {new_password: at('password').value},
+on_submit((form) => send(form, '/api/v1/auth/reset-password', {new_password: at('password').value},
   'Your password is changed, and you are logged out everywhere. Log in with the new one now.'));
 </script>
 )";
@@ -82,7 +82,7 @@ constexpr std::string_view accept = R"(<h1>Your invitation</h1>
 <script>
 let fresh = true;
 addEventListener('DOMContentLoaded', async () => {
-  const {ok, body} = await post('invites/preview', {});
+  const {ok, body} = await post('/api/v1/invites/preview', {});
   if (!ok) {
     at('about').textContent = reason(body);
     return;
@@ -97,7 +97,7 @@ addEventListener('DOMContentLoaded', async () => {
     : 'You have an account: your password';
   at('form').hidden = false;
 });
-on_submit((form) => send(form, 'invites/accept',
+on_submit((form) => send(form, '/api/v1/invites/accept',
   fresh ? {password: at('password').value, full_name: at('full_name').value}
         : {password: at('password').value},
   'Welcome. You can log in now.'));

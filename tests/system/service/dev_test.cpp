@@ -198,14 +198,19 @@ TEST_F(system_dev, wrong_configuration) {
     EXPECT_THAT(file.err, HasSubstr("--data-dir"));
 }
 
-TEST_F(system_dev, the_mails_link_opens_a_page_that_posts_its_token) {
+TEST_F(system_dev, the_mails_links_open_pages_that_post_their_token) {
     running_dev dev(data());
     auto client = dev.client();
-    const auto page = get(client, "/verify-email?token=abc");
-    EXPECT_EQ(page.status, 200) << page.text();
-    EXPECT_TRUE(page.field("Content-Type").value_or("").starts_with("text/html"));
-    EXPECT_THAT(page.body, HasSubstr("/api/v1/auth/verify-email"));
-    EXPECT_EQ(page.body.find("abc"), std::string::npos) << "the address is repeated in the page";
+    for (const auto& [address, posts_to] : {std::pair{"/verify-email", "/auth/verify-email"},
+                                            {"/reset-password", "/auth/reset-password"},
+                                            {"/accept-invite", "/invites/accept"}}) {
+        const auto page = get(client, std::string(address) + "?token=abc");
+        EXPECT_EQ(page.status, 200) << page.text();
+        EXPECT_TRUE(page.field("Content-Type").value_or("").starts_with("text/html"));
+        EXPECT_THAT(page.body, HasSubstr(std::string("'/api/v1") + posts_to + "'"));
+        EXPECT_EQ(page.body.find("abc"), std::string::npos)
+            << "the address is repeated in the page";
+    }
     dev.expect_clean_end(SIGTERM);
 }
 
