@@ -93,4 +93,9 @@ bool accepted(http_client& client, const token_pair& tokens) {
     return false;
 }
 
+void wait_until_open(http_client& client, const http_fields& auth) {
+    wait_until("the tenant to be open again",
+               [&] { return get(client, "/api/v1/projects", auth).status == 200; });
+}
+
 }  // namespace insula::test

@@ -36,4 +36,7 @@ void add_member(deployment& where, const person& member, const person& of, std::
 /// invalid.
 bool accepted(http_client& client, const token_pair& tokens);
 
+/// Until the process has heard that the tenant is ready again.
+void wait_until_open(http_client& client, const http_fields& auth);
+
 }  // namespace insula::test
