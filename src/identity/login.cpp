@@ -147,20 +147,36 @@ audit::entry failed_login(const caller& from, std::optional<user_id> user) {
     return entry;
 }
 
-/// The row commits before the answer goes out; its own failure must not turn a 401 into something
-/// else.
-runtime::awaitable<void> note_failure(context& with, const std::optional<account>& who,
-                                      const login_form& form, const caller& from) {
-    std::optional<tenant_id> tenant;
-    if (who && form.tenant_slug) {
+/// In whose log it is noted: the tenant that was named, when it is one of the person's; otherwise
+/// all of them, because somebody tries their member's password.
+std::vector<std::optional<tenant_id>> concerned(const std::optional<account>& who,
+                                                const login_form& form) {
+    constexpr std::size_t tenants_max = 10;
+    std::vector<std::optional<tenant_id>> tenants;
+    if (who) {
         for (const auto& t : who->tenants) {
-            if (t.where.slug == *form.tenant_slug) {
-                tenant = t.where.id;
+            if (form.tenant_slug && t.where.slug == *form.tenant_slug) {
+                return {t.where.id};
+            }
+            if (t.active && tenants.size() < tenants_max) {
+                tenants.emplace_back(t.where.id);
             }
         }
     }
+    if (tenants.empty()) {
+        tenants.emplace_back();
+    }
+    return tenants;
+}
+
+/// The rows commit before the answer goes out; their own failure must not turn a 401 into something
+/// else.
+runtime::awaitable<void> note_failure(context& with, const std::optional<account>& who,
+                                      const login_form& form, const caller& from) {
     pg::unit work;
-    audit::add(work, failed_login(from, who ? std::optional(who->id) : std::nullopt), tenant);
+    for (const auto& tenant : concerned(who, form)) {
+        audit::add(work, failed_login(from, who ? std::optional(who->id) : std::nullopt), tenant);
+    }
     (void)co_await with.control.run(std::move(work), from.until);
 }
 
