@@ -33,6 +33,15 @@ constexpr pg::statement find_before{
 
 using text = std::optional<std::string>;
 
+/// Its kid is typed behind `insula keys revoke`, where a hyphen in front would be an option's.
+token::key fresh_key(token::algorithm algorithm) {
+    auto fresh = token::key::generate(algorithm);
+    while (fresh.kid().starts_with('-')) {
+        fresh = token::key::generate(algorithm);
+    }
+    return fresh;
+}
+
 result<std::vector<token::key_entry>> open_all(const pg::result_set& rows,
                                                const secret_keys& keys) {
     std::vector<token::key_entry> entries;
@@ -82,7 +91,7 @@ runtime::awaitable<result<std::shared_ptr<const token::key_set>>> load_signing_k
         if (!set || (*set)->signing() != nullptr) {
             co_return set;
         }
-        const auto fresh = token::key::generate(for_new);
+        const auto fresh = fresh_key(for_new);
         pg::unit add;
         add.add(add_key, fresh.kid(), token::name(for_new),
                 token::seal_key(fresh, keys.signing_key_encryption()));
@@ -119,7 +128,7 @@ runtime::awaitable<result<rotated_key>> rotate_signing_key(pg::pool& control,
                                                            const secret_keys& keys,
                                                            token::algorithm algorithm,
                                                            runtime::deadline until) {
-    const auto fresh = token::key::generate(algorithm);
+    const auto fresh = fresh_key(algorithm);
     const auto audited = audit_id::make();
     pg::unit work;
     work.add(rotate_key, audited, fresh.kid(), token::name(algorithm),
@@ -148,7 +157,7 @@ runtime::awaitable<result<revoked_key>> revoke_signing_key(
     }
     // One is made in any case: whether it is needed is decided under the lock.
     const auto algorithm = successor ? successor : token::parse_algorithm(found->algorithm);
-    const auto next = token::key::generate(algorithm.value_or(token::algorithm::es256));
+    const auto next = fresh_key(algorithm.value_or(token::algorithm::es256));
     const auto audited = audit_id::make();
     pg::unit work;
     work.add(revoke_key, audited, kid, next.kid(), token::name(next.alg()),

@@ -22,6 +22,8 @@ constexpr pg::statement answers{"clean_up.answers", "select control.clean_idempo
 constexpr pg::statement registrations{"clean_up.registrations",
                                       "select control.clean_registrations($1)"};
 constexpr pg::statement invites{"clean_up.invites", "select control.clean_invites($1)"};
+constexpr pg::statement feed{"clean_up.feed", "select control.clean_feed($1)"};
+constexpr pg::statement signing_keys{"clean_up.signing_keys", "select control.clean_keys($1)"};
 constexpr pg::statement accounts{"clean_up.accounts", "select control.clean_accounts($1)"};
 
 class clean_up : public clean_up_job {
@@ -49,6 +51,8 @@ public:
             {.name = "answers", .run = &clean_up::remove<answers>},
             {.name = "registrations", .run = &clean_up::remove<registrations>},
             {.name = "invites", .run = &clean_up::remove<invites>},
+            {.name = "feed", .run = &clean_up::remove<feed>},
+            {.name = "signing_keys", .run = &clean_up::remove<signing_keys>},
             {.name = "accounts", .run = &clean_up::remove<accounts>},
         });
     }

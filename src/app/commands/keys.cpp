@@ -56,7 +56,7 @@ std::string_view meaning(key_state state) {
         case key_state::active:
             return "signs new tokens";
         case key_state::retiring:
-            return "verifies what it has signed; revoked by itself in an hour";
+            return "verifies what it has signed; revoked by itself within two hours";
         case key_state::revoked:
             return "refused";
     }
@@ -237,8 +237,8 @@ void add_keys(CLI::App& program, chosen_command& chosen) {
     add(*group, chosen, "list", "All keys, the active one first", &list);
     {
         auto [command, r] = add(*group, chosen, "rotate",
-                                "A new key signs; the one before verifies what it has signed for "
-                                "another hour. Nobody is logged out",
+                                "A new key signs; the one before goes on verifying what it has "
+                                "signed. Nobody is logged out",
                                 &rotate);
         add_algorithm(*command, *r,
                       "of the new key; that of the active one when not given. HS256 is not "

@@ -156,7 +156,7 @@ as $$
 declare
     v_before text;
 begin
-    perform pg_advisory_xact_lock(29676314724950540);
+    lock table control.signing_key in share row exclusive mode;
     update control.signing_key k set state = 'retiring', changed_at = now() where k.state = 'active'
         returning k.kid into v_before;
     insert into control.signing_key (kid, algorithm, state, sealed_private)
@@ -178,7 +178,7 @@ as $$
 declare
     v_was text;
 begin
-    perform pg_advisory_xact_lock(29676314724950540);
+    lock table control.signing_key in share row exclusive mode;
     select k.state into v_was from control.signing_key k where k.kid = p_kid;
     if v_was is null or v_was = 'revoked' then
         return v_was;
@@ -223,7 +223,7 @@ as $$
 declare
     v_count integer;
 begin
-    perform pg_advisory_xact_lock(29676314724950540);
+    lock table control.signing_key in share row exclusive mode;
     with over as (update control.signing_key k set state = 'revoked', changed_at = now()
                   where k.kid in (select r.kid from control.signing_key r
                                   where r.state = 'retiring' and r.changed_at < now() - interval '1 hour'
