@@ -7,6 +7,7 @@
 #include "insula/core/json_writer.hpp"
 #include "insula/identity/invites.hpp"
 #include "insula/identity/run_change.hpp"
+#include "insula/identity/sessions.hpp"
 
 namespace insula::identity {
 namespace {
@@ -225,7 +226,7 @@ runtime::awaitable<result<joined>> accept_invite(context& with, const acceptance
     const auto audited = audit_id::make();
     pg::unit work;
     if (who != nullptr) {
-        add_assert_session(work, *who);
+        add_assert_signed_in(work, *who);
     }
     work.add(accept, secret_keys::stored_form(form.token.view()), joins->user, joins->full_name,
              joins->password_hash, audited, found->to.tenant, describe(*found), from.ip,

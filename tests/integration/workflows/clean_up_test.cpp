@@ -126,6 +126,33 @@ TEST_F(clean_up, a_living_tenant_loses_nothing_and_one_that_is_gone_its_registra
     EXPECT_EQ(sql("select count(*) from control.audit_log"), audit) << "nobody changes history";
 }
 
+TEST_F(clean_up, invitations_go_a_week_after_their_time_accepted_or_not) {
+    life_process one(database);
+    const auto host = make_ready(one, "host");
+    const auto add = [&](const char* mail, const char* expires, const char* accepted) {
+        run("insert into control.invite (id, tenant_id, email, email_canonical, role, token_hash,"
+            " invited_by, expires_at, accepted_at) select gen_random_uuid(), '" +
+            host.tenant.str() + "', '" + mail + "', '" + mail + "', 'member', sha256('" + mail +
+            "'), '" + host.user.str() + "', now() + '" + expires + "'::interval, " + accepted);
+    };
+    add("pending@x", "6 days", "null");
+    add("accepted@x", "6 days", "now()");
+    add("ran-out@x", "-6 days", "null");
+    add("accepted-then@x", "-6 days", "now()");
+    add("ran-out-long-ago@x", "-8 days", "null");    // goes
+    add("accepted-long-ago@x", "-8 days", "now()");  // goes
+    clean(one, 1'000);
+    EXPECT_EQ(sql("select string_agg(email, ' ' order by email) from control.invite"),
+              "accepted-then@x accepted@x pending@x ran-out@x");
+    // A deletion takes what is left.
+    run("update control.tenant set status = 'pending_deletion', purge_at = now(),"
+        " deletion_run = gen_random_uuid() where id = '" +
+        host.tenant.str() + "'");
+    run("update control.tenant set status = 'deleting' where id = '" + host.tenant.str() + "'");
+    run("select control.finish_deletion('" + host.tenant.str() + "')");
+    EXPECT_EQ(sql("select count(*) from control.invite"), "0");
+}
+
 TEST_F(clean_up, batches_are_bounded_and_transactions_of_their_own) {
     add_account("keeper@x", "");
     add_session("31 days", "1 day", 25);

@@ -44,6 +44,19 @@ TEST(creation_answer, no_text_of_a_client_is_taken_for_the_mark) {
     EXPECT_TRUE(made.body().starts_with("{\"name\":\"\\\"\\u0001\\\"\",")) << made.body();
 }
 
+TEST(creation_answer, a_time_so_long_after_the_first) {
+    creation_answer one{.status = 201, .location = "/x", .body = {}};
+    json_writer out(one.body);
+    out.begin_object().key("created_at").raw(created_at_mark);
+    out.key("expires_at").raw(time_mark(std::chrono::hours(48)));
+    out.key("due").raw(time_mark(std::chrono::seconds(1))).end_object();
+    const auto again = creation_answer::parse(one.stored());
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->at(noon).body(), R"({"created_at":")" + rfc3339(noon) + R"(","expires_at":")" +
+                                          rfc3339(noon + std::chrono::hours(48)) + R"(","due":")" +
+                                          rfc3339(noon + std::chrono::seconds(1)) + R"("})");
+}
+
 TEST(creation_answer, without_an_etag_there_is_none) {
     auto plain = sample("x");
     plain.etag.clear();
