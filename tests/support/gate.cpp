@@ -94,17 +94,19 @@ void gate::accept_loop() {
 void gate::carry(int client) {
     const int server = mode_ == mode::refuse ? -1 : connect_to(target_);
     bool first = true;
+    bool marked = false;
     bool open = server >= 0;
-    while (open && !stop_ && mode_ != mode::refuse) {
+    while (open && !stop_ && mode_ != mode::refuse && !(marked && mode_ == mode::refuse_marked)) {
         std::array<pollfd, 2> ready{pollfd{client, POLLIN, 0}, pollfd{server, POLLIN, 0}};
-        if (mode_ == mode::hold || ::poll(ready.data(), ready.size(), 10) <= 0) {
-            if (mode_ == mode::hold) {
+        const bool holds = mode_ == mode::hold || (marked && mode_ == mode::hold_marked);
+        if (holds || ::poll(ready.data(), ready.size(), 10) <= 0) {
+            if (holds) {
                 ::poll(nullptr, 0, 10);
             }
             continue;
         }
         if (ready[0].revents != 0) {
-            open = from_client(client, server);
+            open = from_client(client, server, marked);
         }
         if (open && ready[1].revents != 0) {
             open = from_server(server, client, first);
@@ -121,14 +123,16 @@ bool gate::contains_needle(const std::string& data) {
     return !needle_.empty() && data.find(needle_) != std::string::npos;
 }
 
-bool gate::from_client(int client, int server) {
+bool gate::from_client(int client, int server, bool& marked) {
     const std::string data = read_some(client);
     if (data.empty()) {
         return false;
     }
     const mode how = mode_;
-    const bool springs = !sprung_ && contains_needle(data) &&
-                         (how == mode::cut_before_sync || how == mode::cut_after_sync);
+    const bool has_needle = contains_needle(data);
+    marked = marked || has_needle;
+    const bool springs =
+        !sprung_ && has_needle && (how == mode::cut_before_sync || how == mode::cut_after_sync);
     if (springs && how == mode::cut_before_sync) {
         sprung_ = true;
         return false;

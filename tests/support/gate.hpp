@@ -22,6 +22,8 @@ public:
         pooler,           ///< names another backend at the start than the one that answers
         cut_before_sync,  ///< a message with `needle` never reaches the server
         cut_after_sync,   ///< it does, and its answer is swallowed
+        hold_marked,      ///< as hold, for connections that ever sent `needle`; the others pass
+        refuse_marked,    ///< as refuse, for those
     };
 
     explicit gate(cluster& behind);
@@ -31,7 +33,7 @@ public:
 
     void set(mode how) { mode_ = how; }
     /// For the cuts: what the client must send to spring them. They spring once, then everything
-    /// passes.
+    /// passes. For the marks: set before they connect.
     void set_needle(std::string text);
     bool sprung() const { return sprung_; }
     /// How many connections it carries at the moment.
@@ -45,7 +47,7 @@ private:
     void accept_loop();
     void carry(int client);
     /// False: cut both sides now.
-    bool from_client(int client, int server);
+    bool from_client(int client, int server, bool& marked);
     bool from_server(int server, int client, bool& first);
     bool contains_needle(const std::string& data);
 
