@@ -1,6 +1,6 @@
 // Connections to PostgreSQL that are cut around the COMMIT of a request: the client gets the true
 // answer, or a 503 that it can repeat; and what it asked for is there once or not at all.
-#include "deployment.hpp"
+#include "signed_in.hpp"
 #include "support/gate.hpp"
 
 #include <atomic>
@@ -173,6 +173,40 @@ TEST_F(system_lost_commit, G41_register_verify_login_and_rename_give_the_true_an
             },
             "user.update");
         EXPECT_EQ(text_of(parse(renamed), "/full_name"), "Found Again");
+    }
+}
+
+TEST_F(system_lost_commit, G41_sessions_are_refreshed_switched_and_ended_once) {
+    for (const auto how : {mode::cut_before_sync, mode::cut_after_sync}) {
+        const auto act = [&](std::string_view target, const json::value& body,
+                             http_fields fields = {}) {
+            const std::string tag = "cut-here-" + where_.fresh_slug();
+            cut(how, tag);
+            fields.emplace_back("X-Request-ID", tag);
+            auto answer = post_json(client_, target, body, std::move(fields));
+            EXPECT_TRUE(gate_->sprung()) << target;
+            return answer;
+        };
+        const auto first = log_in_as(client_, who_);
+        const auto second =
+            tokens_of(act("/api/v1/auth/refresh", {{"refresh_token", first.refresh}}));
+        EXPECT_EQ(tokens_of(refresh_with(client_, first.refresh)).refresh, second.refresh);
+        const auto third = tokens_of(refresh_with(client_, second.refresh));
+        const auto switched = tokens_of(
+            act("/api/v1/auth/switch-tenant", {{"tenant_slug", who_.slug}}, third.auth()));
+        EXPECT_EQ(switched.tenant_slug, who_.slug);
+        EXPECT_EQ(value("select count(*) from control.audit_log where changes->>'switched_from' ="
+                        " '" +
+                        third.session + "'"),
+                  "1");
+        EXPECT_EQ(act("/api/v1/auth/logout", {{"refresh_token", switched.refresh}}).status, 204);
+        EXPECT_EQ(audited("user.logout", switched.session), "1");
+        EXPECT_FALSE(accepted(client_, switched));
+        // A replay is answered as one, and noted once.
+        EXPECT_TRUE(is_problem(act("/api/v1/auth/refresh", {{"refresh_token", first.refresh}}), 401,
+                               "refresh_token_reused"));
+        EXPECT_EQ(audited("token.reuse", first.session), "1");
+        EXPECT_FALSE(accepted(client_, third));
     }
 }
 
