@@ -61,6 +61,7 @@ constexpr component components[] = {
     {"Joined", &schema::joined},
     {"Tenant", &schema::tenant},
     {"TenantForm", &schema::tenant_form},
+    {"TenantPatch", &schema::tenant_patch},
     {"CreatedTenant", &schema::created_tenant},
     {"Confirmation", &schema::confirmation},
     {"Deletion", &schema::deletion},
