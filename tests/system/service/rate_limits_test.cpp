@@ -1,6 +1,6 @@
 // Rate limits at the API: by client address, by account, by session; before anything expensive.
 // The limits are the defaults, but for that of sessions, which comes from a file.
-#include "deployment.hpp"
+#include "signed_in.hpp"
 
 #include <fstream>
 
@@ -134,6 +134,22 @@ TEST_F(system_rate_limits, of_an_account_hold_for_every_address_and_spelling) {
         }
         EXPECT_TRUE(is_limited(post(target, {{"email", nobody}}, fresh_address()), 1200)) << target;
     }
+}
+
+TEST_F(system_rate_limits, of_refresh_hold_for_a_session_whatever_the_address) {
+    const auto who = where_.make_person("refreshing");
+    auto home = where_.server().client();
+    auto latest = log_in_as(home, who).refresh;
+    const auto refresh_from = [&](std::string_view token) {
+        return post("/api/v1/auth/refresh", {{"refresh_token", token}}, fresh_address());
+    };
+    for (int n = 0; n < 10; ++n) {
+        latest = tokens_of(refresh_from(latest)).refresh;
+    }
+    EXPECT_TRUE(is_limited(refresh_from(latest), 6));
+    EXPECT_TRUE(is_limited(refresh_from(latest), 6)) << "and it is not spent by that";
+    EXPECT_EQ(refresh_from(log_in_as(home, who).refresh).status, 200) << "another session";
+    EXPECT_EQ(refresh_with(home, latest).status, 200);
 }
 
 TEST_F(system_rate_limits, of_registrations_hold_for_an_account_too) {
