@@ -44,6 +44,7 @@ json::value sample(const std::string& member) {
                                       {"slug", "some-tenant"},
                                       {"confirm", "some-tenant"},
                                       {"immediately", false},
+                                      {"role", "member"},
                                       {"name", "Some Name"},
                                       {"description", "Some description"}};
     const auto* found = samples.if_contains(member);
