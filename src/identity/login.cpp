@@ -12,32 +12,40 @@
 namespace insula::identity {
 namespace {
 
+// For an address nobody has, somebody else is read, whose password is not looked at: the same rows
+// travel, so that reading them does not tell who has an account (G15). The flag says so.
 constexpr pg::statement find_account{
     "login.account",
-    "select id, password_hash, email_verified_at is not null, active, operator"
-    " from control.account where email_canonical = $1 and released_at is null"};
+    "select a.id, a.password_hash, a.email_verified_at is not null, a.active, a.operator,"
+    " a.email_canonical = $1 and a.released_at is null from control.account a"
+    " where a.id = coalesce((select b.id from control.account b where b.email_canonical = $1"
+    " and b.released_at is null),"
+    " (select m.user_id from control.membership m order by m.tenant_id, m.user_id limit 1))"};
 // Every state but gone; a person is in few tenants, and the bound keeps an odd one from costing
 // everybody. A tenant that failed has given its slug back: of two with one slug, the holder counts.
 constexpr pg::statement find_tenants{
     "login.tenants",
     "select distinct on (t.slug) t.id, t.slug, t.name, t.status, t.cell, m.role, m.status"
-    " from control.account a"
-    " join control.membership m on m.user_id = a.id and m.status <> 'removed'"
+    " from control.membership m"
     " join control.tenant t on t.id = m.tenant_id and t.status <> 'gone'"
-    " where a.email_canonical = $1 and a.released_at is null"
+    " where m.status <> 'removed' and m.user_id = coalesce((select b.id from control.account b"
+    " where b.email_canonical = $1 and b.released_at is null),"
+    " (select o.user_id from control.membership o order by o.tenant_id, o.user_id limit 1))"
     " order by t.slug, t.status = 'failed' or t.restore_status is not distinct from 'failed',"
     " t.created_at desc limit 1000"};
+
 struct account {
     user_id id;
     std::string password_hash;
     bool verified = false;
     bool active = false;
     bool is_operator = false;
+    bool known = false;  ///< else nobody has the address, and this is not about its owner
     std::vector<tenant_choice> tenants;
 };
 
-runtime::awaitable<result<std::optional<account>>> find(context& with, const login_form& form,
-                                                        runtime::deadline until) {
+runtime::awaitable<result<account>> find(context& with, const login_form& form,
+                                         runtime::deadline until) {
     pg::unit work;
     work.add(find_account, form.email.canonical());
     work.add(find_tenants, form.email.canonical());
@@ -46,11 +54,16 @@ runtime::awaitable<result<std::optional<account>>> find(context& with, const log
         co_return pg::to_error(answer.error());
     }
     if ((*answer)[0].empty()) {
-        co_return std::optional<account>();
+        co_return account();
     }
     const auto row = (*answer)[0].front();
-    account found{row.get<user_id>(0), row.get<std::string>(1), row.get<bool>(2),
-                  row.get<bool>(3),    row.get<bool>(4),        {}};
+    account found{row.get<user_id>(0),
+                  row.get<std::string>(1),
+                  row.get<bool>(2),
+                  row.get<bool>(3),
+                  row.get<bool>(4),
+                  row.get<bool>(5),
+                  {}};
     for (const auto t : (*answer)[1]) {
         found.tenants.push_back(
             {{t.get<tenant_id>(0), t.get<std::int32_t>(4), t.get<std::string>(1)},
@@ -63,13 +76,13 @@ runtime::awaitable<result<std::optional<account>>> find(context& with, const log
 }
 
 /// The same work for everybody: an unknown account is checked against a dummy.
-runtime::awaitable<result<bool>> check_password(context& with, const std::optional<account>& who,
+runtime::awaitable<result<bool>> check_password(context& with, const account& who,
                                                 const password_attempt& password) {
     return with.hashing.run([&with, &who, &password]() -> bool {
-        if (!who || !password.possible()) {
+        if (!who.known || !password.possible()) {
             return with.hasher.verify_dummy(password.view());
         }
-        return with.hasher.verify(who->password_hash, password.view());
+        return with.hasher.verify(who.password_hash, password.view());
     });
 }
 
@@ -149,12 +162,11 @@ audit::entry failed_login(const caller& from, std::optional<user_id> user) {
 
 /// In whose log it is noted: the tenant that was named, when it is one of the person's; otherwise
 /// all of them, because somebody tries their member's password.
-std::vector<std::optional<tenant_id>> concerned(const std::optional<account>& who,
-                                                const login_form& form) {
+std::vector<std::optional<tenant_id>> concerned(const account& who, const login_form& form) {
     constexpr std::size_t tenants_max = 10;
     std::vector<std::optional<tenant_id>> tenants;
-    if (who) {
-        for (const auto& t : who->tenants) {
+    if (who.known) {
+        for (const auto& t : who.tenants) {
             if (form.tenant_slug && t.where.slug == *form.tenant_slug) {
                 return {t.where.id};
             }
@@ -171,11 +183,12 @@ std::vector<std::optional<tenant_id>> concerned(const std::optional<account>& wh
 
 /// The rows commit before the answer goes out; their own failure must not turn a 401 into something
 /// else.
-runtime::awaitable<void> note_failure(context& with, const std::optional<account>& who,
-                                      const login_form& form, const caller& from) {
+runtime::awaitable<void> note_failure(context& with, const account& who, const login_form& form,
+                                      const caller& from) {
     pg::unit work;
     for (const auto& tenant : concerned(who, form)) {
-        audit::add(work, failed_login(from, who ? std::optional(who->id) : std::nullopt), tenant);
+        audit::add(work, failed_login(from, who.known ? std::optional(who.id) : std::nullopt),
+                   tenant);
     }
     (void)co_await with.control.run(std::move(work), from.until);
 }
@@ -194,23 +207,23 @@ runtime::awaitable<result<std::optional<issued_tokens>>> try_log_in(context& wit
     if (!checked) {
         co_return checked.error();
     }
-    auto tenant = *checked && (*who)->active ? choose(**who, form.tenant_slug)
-                                             : result<const tenant_choice*>(wrong());
+    auto tenant = *checked && who->active ? choose(*who, form.tenant_slug)
+                                          : result<const tenant_choice*>(wrong());
     if (!tenant) {
         if (tenant.error() == errc::invalid_credentials) {
             co_await note_failure(with, *who, form, from);
         }
         co_return tenant.error();
     }
-    if (auto refused = refuse(with, **who, *tenant)) {
+    if (auto refused = refuse(with, *who, *tenant)) {
         if (*refused == errc::invalid_credentials) {
             co_await note_failure(with, *who, form, from);
         }
         co_return *refused;
     }
-    const auto stronger = co_await better_hash(with, **who, form.password);
-    co_return co_await open_session(with, tokens,
-                                    {(*who)->id, (*who)->password_hash, stronger, *tenant}, from);
+    const auto stronger = co_await better_hash(with, *who, form.password);
+    co_return co_await open_session(with, tokens, {who->id, who->password_hash, stronger, *tenant},
+                                    from);
 }
 
 }  // namespace
