@@ -1,8 +1,10 @@
 // What one tenant's token can do with another tenant's things: nothing, and nothing can be told
 // from the answer.
 #include "described.hpp"
+#include "people.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace insula::test {
 namespace {
@@ -14,11 +16,17 @@ constexpr std::string_view nobody_slug = "no-such-tenant-anywhere";
 struct foreign_things {
     std::string project_id;
     std::string slug;
-    std::string cursor;
     std::string etag;
     std::string session_id;
-    std::string session_cursor;
+    std::string user_id;
+    std::string invite_id;
+    std::map<std::string, std::string> cursors;  ///< of each list
 };
+
+/// Every list that a token of a tenant reads.
+constexpr std::string_view lists[] = {"/api/v1/projects",   "/api/v1/auth/sessions",
+                                      "/api/v1/members",    "/api/v1/invites",
+                                      "/api/v1/audit/logs", "/api/v1/users/me/tenants"};
 
 /// B's tables and its rows in the control plane, as one value.
 std::string state_of(deployment& where, const person& who) {
@@ -31,6 +39,9 @@ std::string state_of(deployment& where, const person& who) {
         who.tenant_id +
         "'), (select string_agg(s::text, ',' order by s.id) from control.session s where "
         "s.tenant_id = '" +
+        who.tenant_id +
+        "'), (select string_agg(i::text, ',' order by i.id) from control.invite i where "
+        "i.tenant_id = '" +
         who.tenant_id + "')))");
 }
 
@@ -67,12 +78,20 @@ protected:
         theirs_.project_id = make_project(client, b_, "B's secret plan", "B's description");
         make_project(client, b_, "B's other plan");
         theirs_.slug = b_.slug;
-        theirs_.cursor =
-            text_of(parse(get(client, "/api/v1/projects?limit=1", b_.auth())), "/next_cursor");
-        shared_deployment().log_in(b_);  // a second session, so that their list has a second page
-        const auto sessions = parse(get(client, "/api/v1/auth/sessions?limit=1", b_.auth()));
-        theirs_.session_id = text_of(sessions, "/items/0/id");
-        theirs_.session_cursor = text_of(sessions, "/next_cursor");
+        // Two of everything, so that each list has a second page.
+        shared_deployment().log_in(b_);
+        theirs_.user_id = make_member(shared_deployment(), b_, "member").user_id;
+        theirs_.invite_id = invited(client, b_, "first@isolation-b.org", "member");
+        (void)invited(client, b_, "second@isolation-b.org", "admin");
+        (void)join_another(shared_deployment(), shared_deployment().make_person("isolation-c"), b_,
+                           "member");
+        theirs_.session_id =
+            text_of(parse(get(client, "/api/v1/auth/sessions", b_.auth())), "/items/0/id");
+        for (const auto path : lists) {
+            const std::string list(path);
+            theirs_.cursors[list] =
+                text_of(parse(get(client, list + "?limit=1", b_.auth())), "/next_cursor");
+        }
         theirs_.etag =
             *get(client, "/api/v1/projects/" + theirs_.project_id, b_.auth()).field("ETag");
     }
@@ -81,16 +100,15 @@ protected:
     static http_answer send(http_client& client, const std::string& method, std::string path,
                             const foreign_things& things, const http_fields& more) {
         path = replaced(path, "/auth/sessions/{id}", "/auth/sessions/" + things.session_id);
+        path = replaced(path, "/invites/{id}", "/invites/" + things.invite_id);
+        path = replaced(path, "{user_id}", things.user_id);
         path = replaced(path, "{type}", "project");
         path = replaced(path, "{id}", things.project_id);
         path = replaced(path, "{slug}", things.slug);
         EXPECT_EQ(path.find('{'), std::string::npos)
             << "a route with a new kind of reference: say here what of B's to send: " << path;
-        if (method == "GET" && path == "/api/v1/projects") {
-            path += "?limit=1&cursor=" + things.cursor;
-        }
-        if (method == "GET" && path == "/api/v1/auth/sessions") {
-            path += "?limit=1&cursor=" + things.session_cursor;
+        if (method == "GET" && is_list(path)) {
+            path += "?limit=1&cursor=" + cursor_for(path, things);
         }
         auto fields = a_.auth_with(more);
         fields.emplace_back("X-Request-ID", fixed_request_id);
@@ -102,15 +120,32 @@ protected:
         if (method == "GET" || method == "DELETE") {
             return client.send(method, path, fields);
         }
-        return client.send(method, path, fields, R"({"name":"taken over","description":"by A"})");
+        return client.send(method, path, fields, body_for(path));
+    }
+    static bool is_list(std::string_view path) {
+        return std::ranges::find(lists, path) != std::end(lists);
+    }
+    static std::string cursor_for(const std::string& path, const foreign_things& things) {
+        const auto found = things.cursors.find(path);
+        return found == things.cursors.end() ? "AAAAAAAAAAAAAAAAAAAA" : found->second;
+    }
+    /// What would change something, were it let.
+    static std::string body_for(std::string_view path) {
+        if (path.starts_with("/api/v1/members/")) {
+            return R"({"role":"admin"})";
+        }
+        if (path.starts_with("/api/v1/tenants/")) {
+            return R"({"name":"taken over"})";
+        }
+        return R"({"name":"taken over","description":"by A"})";
     }
 
     static inline person a_;
     static inline person b_;
     static inline foreign_things theirs_;
-    static inline const foreign_things nobodys_{std::string(nobody_id), std::string(nobody_slug),
-                                                "AAAAAAAAAAAAAAAAAAAA", "\"v1\"",
-                                                std::string(nobody_id), "AAAAAAAAAAAAAAAAAAAA"};
+    static inline const foreign_things nobodys_{
+        std::string(nobody_id), std::string(nobody_slug), "\"v1\"", std::string(nobody_id),
+        std::string(nobody_id), std::string(nobody_id),   {}};
 };
 
 TEST_F(system_isolation, G01_token_from_tenant_A_cannot_access_tenant_B) {
@@ -118,8 +153,7 @@ TEST_F(system_isolation, G01_token_from_tenant_A_cannot_access_tenant_B) {
     const auto before = state_of(shared_deployment(), b_);
     int with_reference = 0;
     for (const auto& [method, path] : authenticated_routes(client)) {
-        if (path.find('{') == std::string::npos &&
-            !(method == "GET" && (path == "/api/v1/projects" || path == "/api/v1/auth/sessions"))) {
+        if (path.find('{') == std::string::npos && !(method == "GET" && is_list(path))) {
             continue;  // it takes no reference; the header is tried below
         }
         ++with_reference;
@@ -137,7 +171,7 @@ TEST_F(system_isolation, G01_token_from_tenant_A_cannot_access_tenant_B) {
             EXPECT_TRUE(is_client_error(foreign)) << method << " " << path;
         }
     }
-    EXPECT_GE(with_reference, 5);
+    EXPECT_GE(with_reference, 20);
     EXPECT_EQ(state_of(shared_deployment(), b_), before);
 }
 
@@ -165,8 +199,15 @@ TEST_F(system_isolation, G01_another_tenants_slug_in_the_header_is_refused_on_ev
 TEST_F(system_isolation, G01_the_references_that_were_refused_work_for_their_owner) {
     auto client = shared_deployment().server().client();
     EXPECT_EQ(get(client, "/api/v1/projects/" + theirs_.project_id, b_.auth()).status, 200);
-    EXPECT_EQ(get(client, "/api/v1/projects?limit=1&cursor=" + theirs_.cursor, b_.auth()).status,
-              200);
+    for (const auto path : lists) {
+        const std::string list(path);
+        EXPECT_EQ(
+            get(client, list + "?limit=1&cursor=" + theirs_.cursors.at(list), b_.auth()).status,
+            200)
+            << list;
+    }
+    EXPECT_EQ(get(client, "/api/v1/members/" + theirs_.user_id, b_.auth()).status, 200);
+    EXPECT_EQ(get(client, "/api/v1/invites/" + theirs_.invite_id, b_.auth()).status, 200);
     EXPECT_EQ(get(client, "/api/v1/tenants/" + b_.slug, b_.auth()).status, 200);
     EXPECT_EQ(get(client, "/api/v1/projects/" + theirs_.project_id,
                   b_.auth_with({{"If-None-Match", theirs_.etag}}))
