@@ -12,6 +12,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <set>
+#include <utility>
 
 namespace insula::api {
 namespace {
@@ -147,11 +150,6 @@ std::string table_of(const object& schema) {
     return "<table>" + rows + "</table>";
 }
 
-/// A named schema is shown under its name, once; others on the spot.
-std::string shown(const object& schema) {
-    return referred(schema).empty() ? table_of(schema) : "<p>" + kind_of_member(schema) + "</p>";
-}
-
 const object& resolved(const object& document, const object& maybe) {
     const auto* ref = maybe.if_contains("$ref");
     if (ref == nullptr) {
@@ -191,21 +189,64 @@ std::string body_of(const object& media) {
     return kind_of_member(schema);
 }
 
-std::string answers_of(const object& document, const object& operation) {
-    std::string rows;
-    for (const auto& one : operation.at("responses").as_object()) {
-        const auto& about = resolved(document, one.value().as_object());
-        std::string body;
-        if (const auto* content = about.if_contains("content")) {
-            for (const auto& media : content->as_object()) {
-                body += (body.empty() ? "" : " or ") + body_of(media.value().as_object());
+std::string answer_row(const object& document, std::string_view status, const value& answer) {
+    const auto& about = resolved(document, answer.as_object());
+    std::string body;
+    if (const auto* content = about.if_contains("content")) {
+        for (const auto& media : content->as_object()) {
+            body += (body.empty() ? "" : " or ") + body_of(media.value().as_object());
+        }
+    }
+    return fmt::format(R"(<tr><th scope=row><b class="s{}">{}</b></th><td>{}{}{}</td></tr>)",
+                       status.front(), status, body, body.empty() ? "" : "<br>",
+                       escaped(view(about.at("description"))));
+}
+
+using answers = std::set<std::pair<std::string, std::string>>;  // status, reference
+
+/// What nearly every operation may answer is said once for all. Where one of them answers something
+/// else under that status, it says so itself.
+answers common_answers(const object& document) {
+    std::map<std::pair<std::string, std::string>, std::size_t> counts;
+    std::size_t operations = 0;
+    for (const auto& path : document.at("paths").as_object()) {
+        for (const auto& operation : path.value().as_object()) {
+            ++operations;
+            for (const auto& one : operation.value().at("responses").as_object()) {
+                if (const auto* ref = one.value().as_object().if_contains("$ref")) {
+                    ++counts[{std::string(one.key()), std::string(view(*ref))}];
+                }
             }
         }
-        rows += fmt::format(R"(<tr><th scope=row><b class="s{}">{}</b></th><td>{}{}{}</td></tr>)",
-                            one.key().front(), std::string_view(one.key()), body,
-                            body.empty() ? "" : "<br>", escaped(view(about.at("description"))));
+    }
+    answers common;
+    for (const auto& [answer, count] : counts) {
+        if (count * 10 >= operations * 9) {
+            common.insert(answer);
+        }
+    }
+    return common;
+}
+
+std::string answers_of(const object& document, const answers& common, const object& operation) {
+    std::string rows;
+    for (const auto& one : operation.at("responses").as_object()) {
+        const auto* ref = one.value().as_object().if_contains("$ref");
+        if (ref == nullptr || !common.contains({std::string(one.key()), std::string(view(*ref))})) {
+            rows += answer_row(document, one.key(), one.value());
+        }
     }
     return "<h4>Answers</h4><table>" + rows + "</table>";
+}
+
+std::string common_of(const object& document, const answers& common) {
+    std::string rows;
+    for (const auto& [status, ref] : common) {
+        rows += answer_row(document, status, object{{"$ref", ref}});
+    }
+    return "<details class=op><summary><span class=sum>What every operation may answer</span>"
+           "</summary><div><table>" +
+           rows + "</table></div></details>";
 }
 
 std::string who_may(const object& operation) {
@@ -225,17 +266,20 @@ std::string who_may(const object& operation) {
                                            : "at least " + std::string(view(roles.front()));
 }
 
-std::string request_of(const object& operation) {
+std::string request_of(const object& document, const object& operation) {
     const auto* request = operation.if_contains("requestBody");
     if (request == nullptr) {
         return "";
     }
-    return "<h4>Body</h4>" +
-           shown(request->at("content").at("application/json").at("schema").as_object());
+    const auto& schema = request->at("content").at("application/json").at("schema").as_object();
+    const auto name = referred(schema);
+    return fmt::format("<h4>Body{}{}</h4>", name.empty() ? "" : ": ",
+                       name.empty() ? "" : kind_of_member(schema)) +
+           table_of(resolved(document, schema));
 }
 
-std::string section_of(const object& document, std::string_view path, std::string_view method,
-                       const object& operation) {
+std::string section_of(const object& document, const answers& common, std::string_view path,
+                       std::string_view method, const object& operation) {
     const auto may = who_may(operation);
     return fmt::format(
         R"(<details id="{id}" class=op><summary><span class="m {method}">{METHOD}</span> )"
@@ -246,16 +290,16 @@ std::string section_of(const object& document, std::string_view path, std::strin
         fmt::arg("summary", escaped(view(operation.at("summary")))),
         fmt::arg("may", may == "at least operator" ? "operators" : may),
         fmt::arg("parameters", parameters_of(document, operation)),
-        fmt::arg("request", request_of(operation)),
-        fmt::arg("answers", answers_of(document, operation)));
+        fmt::arg("request", request_of(document, operation)),
+        fmt::arg("answers", answers_of(document, common, operation)));
 }
 
-std::string operations_of(const object& document, std::string_view tag) {
+std::string operations_of(const object& document, const answers& common, std::string_view tag) {
     std::string out = fmt::format("<section aria-labelledby=tag-{0}><h2 id=tag-{0}>{0}</h2>", tag);
     for (const auto& path : document.at("paths").as_object()) {
         for (const auto& operation : path.value().as_object()) {
             if (view(operation.value().at("tags").as_array().front()) == tag) {
-                out += section_of(document, path.key(), operation.key(),
+                out += section_of(document, common, path.key(), operation.key(),
                                   operation.value().as_object());
             }
         }
@@ -283,12 +327,13 @@ std::string_view docs_policy() {
 
 std::string docs_page(const object& document) {
     const auto& info = document.at("info").as_object();
+    const auto common = common_answers(document);
     std::string menu;
     std::string sections;
     for (const auto& tag : document.at("tags").as_array()) {
         const auto name = view(tag.at("name"));
         menu += fmt::format("<li><a href=\"#tag-{0}\">{0}</a>", name);
-        sections += operations_of(document, name);
+        sections += operations_of(document, common, name);
     }
     return fmt::format(
         R"(<!doctype html><html lang=en><head><meta charset=utf-8><title>{title} API</title>)"
@@ -298,11 +343,12 @@ std::string docs_page(const object& document) {
         R"(<header><h1>{title} API</h1><p>Version {version}</p></header>)"
         R"(<nav aria-label=Resources><ul>{menu}<li><a href="#types">types</a></ul></nav>)"
         R"(<main id=main><p>{words}</p><p>For tools: <a href="/openapi.json">OpenAPI 3.1</a>.</p>)"
-        R"({sections}{types}</main></body></html>)"
+        R"({common}{sections}{types}</main></body></html>)"
         "\n",
         fmt::arg("title", escaped(view(info.at("title")))), fmt::arg("style", docs_style),
         fmt::arg("version", escaped(view(info.at("version")))), fmt::arg("menu", menu),
-        fmt::arg("words", escaped(view(info.at("description")))), fmt::arg("sections", sections),
+        fmt::arg("words", escaped(view(info.at("description")))),
+        fmt::arg("common", common_of(document, common)), fmt::arg("sections", sections),
         fmt::arg("types", types_of(document)));
 }
 
