@@ -113,6 +113,9 @@ object problem_response(unsigned status, const std::set<errc>& codes) {
     if (status == 429 || status == 503) {
         headers["Retry-After"] = reference_to("headers", "Retry-After");
     }
+    if (codes.contains(errc::idempotency_in_progress)) {
+        headers["Retry-After"] = reference_to("headers", "Retry-After-In-Progress");
+    }
     const object own_codes{
         {"type", "object"},
         {"properties", object{{"code", object{{"type", "string"}, {"enum", std::move(names)}}}}}};
@@ -241,16 +244,21 @@ array parameters(const described_row& row) {
 }
 
 object component_headers() {
-    const auto header = [](std::string_view description, object schema_of_it) {
-        return object{{"description", words(description)}, {"schema", std::move(schema_of_it)}};
+    const auto header = [](std::string_view description, object schema_of_it, bool always = true) {
+        return object{{"description", words(description)},
+                      {"required", always},
+                      {"schema", std::move(schema_of_it)}};
     };
+    const object seconds{{"type", "integer"}, {"minimum", 1}};
     return {{"X-Request-ID",
              header("The request's own, where it is of 1 to 64 letters, digits, dots, lines and "
                     "dashes; or a new one. The log has it, too",
                     schema::text())},
             {"ETag", header("The version", schema::text())},
             {"Location", header("Where it is to be found, or to be watched", schema::text())},
-            {"Retry-After", header("Seconds to wait", object{{"type", "integer"}, {"minimum", 1}})},
+            {"Retry-After", header("Seconds to wait", seconds)},
+            {"Retry-After-In-Progress",
+             header("Seconds to wait, of idempotency_in_progress", seconds, false)},
             {"WWW-Authenticate", header("Bearer, and with a token that is not valid "
                                         "error=\"invalid_token\"",
                                         schema::text())}};

@@ -8,6 +8,8 @@ inline constexpr errc creating_tenant[] = {errc::forbidden, errc::slug_taken,
                                            errc::tenant_suspended, errc::tenant_pending_deletion,
                                            errc::tenant_not_ready};
 inline constexpr errc changing_tenant[] = {errc::not_found, errc::precondition_failed};
+inline constexpr errc restoring_tenant[] = {errc::not_found, errc::conflict,
+                                            errc::tenant_suspended};
 inline constexpr errc own_tenant[] = {errc::not_found, errc::conflict};
 
 inline constexpr auto tenants_rows = std::to_array<row>({
@@ -56,7 +58,7 @@ inline constexpr auto tenants_rows = std::to_array<row>({
                              .tag = "tenants",
                              .summary = "Take the deletion of the own tenant back",
                              .response = &schema::tenant,
-                             .errors = own_tenant,
+                             .errors = restoring_tenant,
                              .etag = true,
                              .any_tenant_state = true})},
 });

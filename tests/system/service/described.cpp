@@ -58,13 +58,15 @@ const json::object* path_of(const json::object& document, std::string_view targe
     return best;
 }
 
-/// Every field the document names for a status comes with it, and these come nowhere else.
-std::string fields_misfit(const json::object& about, const http_answer& answer) {
+/// Every field that the document demands of a status comes with it, and these come nowhere else.
+std::string fields_misfit(const json::object& document, const json::object& about,
+                          const http_answer& answer) {
     const auto* named = about.if_contains("headers");
     const json::object none;
     const auto& fields = named == nullptr ? none : named->as_object();
     for (const auto& field : fields) {
-        if (!answer.field(field.key())) {
+        const auto& what = resolved(document, field.value().as_object());
+        if (what.at("required").as_bool() && !answer.field(field.key())) {
             return "no " + std::string(field.key());
         }
     }
@@ -104,7 +106,7 @@ std::string response_misfit(const json::object& document, const json::object& op
         return "this status is not described";
     }
     const auto& about = resolved(document, response->as_object());
-    auto why = fields_misfit(about, answer);
+    auto why = fields_misfit(document, about, answer);
     if (why.empty() && !head_request) {
         why = body_misfit(document, about, answer);
     }
