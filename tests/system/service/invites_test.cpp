@@ -200,6 +200,15 @@ TEST_F(system_invites, somebody_who_belongs_to_no_tenant_joins_by_the_password) 
     EXPECT_EQ(membership(where(), member), "member active");
     EXPECT_TRUE(is_problem(look(client_, member), 401, "invalid_token"));
     EXPECT_EQ(text_of(parse(log_in(client_, member)), "/tenant/role"), "member");
+    // Sent away again, and neither of the two invitations opens the door once more.
+    ASSERT_EQ(remove(client_, owner, member).status, 204);
+    auto used = known;
+    used.insert(token);
+    for (const auto& old : used) {
+        EXPECT_TRUE(
+            is_problem(accept(client_, old, {{"password", good_password}}), 409, "conflict"));
+    }
+    EXPECT_EQ(membership(where(), member), "member removed");
 }
 
 TEST_F(system_invites, a_new_account_needs_a_name_and_a_good_password) {
