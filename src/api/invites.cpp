@@ -55,10 +55,9 @@ error no_such_invite() {
     return {errc::not_found, "There is no pending invitation with this id in your tenant."};
 }
 
-/// So many mails to one address, whoever of the tenant has them sent.
-result<> within_mails(admin_context& c, std::string_view email_canonical) {
-    return within_rate(c.app, "resend",
-                       "invite " + c.who.tenant->str() + " " + std::string(email_canonical));
+/// So many mails to one address (or of one invitation), whoever of the tenant has them sent.
+result<> within_mails(admin_context& c, std::string_view whose) {
+    return within_rate(c.app, "resend", "invite " + c.who.tenant->str() + " " + std::string(whose));
 }
 
 }  // namespace
@@ -192,7 +191,8 @@ answer accept_invite(anonymous_context& c) {
     }
     std::optional<user_context> who;
     if (c.request.header("Authorization")) {
-        auto known = co_await authenticate(c.app, c.request);
+        // In whatever state the tenant is that the person comes from.
+        auto known = co_await authenticate(c.app, c.request, true);
         if (!known) {
             co_return known.error();
         }

@@ -358,6 +358,23 @@ TEST_F(system_invites, a_tenant_that_is_not_ready_is_not_joined) {
     EXPECT_TRUE(is_problem(accept_as_new(client_, token), 404, "not_found"));
 }
 
+TEST_F(system_invites, the_state_of_ones_own_tenant_is_no_matter) {
+    const auto owner = where().make_person("takes-in");
+    const auto stranded = where().make_person("stranded");
+    const auto mails = where().mailed_tokens(stranded.email);
+    (void)invited(client_, owner, stranded.email, "member");
+    const auto token = where().wait_for_mail(stranded.email, mails);
+    ASSERT_EQ(client_
+                  .send("POST", "/api/v1/admin/tenants/" + stranded.tenant_id + "/suspend",
+                        where().operator_auth())
+                  .status,
+              200);
+    EXPECT_TRUE(is_problem(look(client_, stranded), 403, "tenant_suspended"));
+    const auto joined = accept(client_, token, {}, stranded.auth());
+    EXPECT_EQ(joined.status, 200) << joined.text();
+    EXPECT_EQ(text_of(parse(joined), "/tenant/slug"), owner.slug);
+}
+
 TEST_F(system_invites, go_with_the_right_of_whoever_answers_for_them) {
     const auto owner = where().make_person("answers-for");
     const auto admin = make_member(where(), owner, "admin");
@@ -458,6 +475,51 @@ TEST_F(system_invites, G12_an_invitations_token_is_no_other_kind_of_token) {
         EXPECT_TRUE(is_problem(accept_as_new(client_, foreign), shown.status, ""));
     }
     EXPECT_EQ(preview(token).status, 200);
+}
+
+TEST_F(system_invites, are_looked_at_accepted_and_mailed_only_so_often) {
+    served limited(where().variables_with(
+        {{"INSULA_RATE_LIMIT", "on"}, {"INSULA_TRUSTED_PROXIES", "127.0.0.0/8"}}));
+    auto client = limited.client();
+    const auto from = [](int address) {
+        return http_fields{{"X-Forwarded-For", "203.0.113." + std::to_string(address)}};
+    };
+    // Tokens cannot be tried out: five an hour from one address, both routes together.
+    const std::string guess(43, 'x');
+    for (int i = 0; i < 5; ++i) {
+        const auto answer =
+            i % 2 == 0 ? accept(client, guess, {}, from(1))
+                       : post_json(client, "/api/v1/invites/preview", {{"token", guess}}, from(1));
+        EXPECT_TRUE(is_problem(answer, 404, "not_found"));
+    }
+    EXPECT_TRUE(is_problem(accept(client, guess, {}, from(1)), 429, "rate_limited"));
+    // Neither can a password be, whatever the address: it is log-in's limit.
+    const auto owner = where().make_person("limits");
+    const auto known = where().make_person("limited");
+    const auto mails = where().mailed_tokens(known.email);
+    (void)invited(client_, owner, known.email, "member");
+    const auto token = where().wait_for_mail(known.email, mails);
+    for (int i = 0; i < 5; ++i) {
+        EXPECT_TRUE(
+            is_problem(accept(client, token, {{"password", "a wrong password 4711"}}, from(10 + i)),
+                       401, "invalid_credentials"));
+    }
+    EXPECT_TRUE(is_problem(accept(client, token, {{"password", good_password}}, from(20)), 429,
+                           "rate_limited"));
+    EXPECT_TRUE(is_problem(log_in(client, known), 429, "rate_limited"));
+    EXPECT_EQ(accept(client, token, {}, known.auth_with(from(21))).status, 200);
+    // And nobody is flooded with mails.
+    const auto email = fresh_address("flooded");
+    for (int i = 0; i < 3; ++i) {
+        const auto id = invited(client, owner, email, "member");
+        EXPECT_EQ(client.send("DELETE", "/api/v1/invites/" + id, owner.auth()).status, 204);
+    }
+    EXPECT_TRUE(is_problem(invite(client, owner, email, "member"), 429, "rate_limited"));
+    const auto id = invited(client, owner, fresh_address("unhurried"), "member");
+    for (int i = 0; i < 4; ++i) {
+        const auto again = client.send("POST", "/api/v1/invites/" + id + "/resend", owner.auth());
+        EXPECT_EQ(again.status, i < 3 ? 202 : 429) << again.text();
+    }
 }
 
 TEST_F(system_invites, G23_a_repeat_gets_the_first_answer_and_sends_no_second_mail) {
