@@ -39,6 +39,7 @@ int run(int argc, char** argv) {
     commands::add_migrate(program, chosen);
     commands::add_operator(program, chosen);
     commands::add_keys(program, chosen);
+    commands::add_token(program, chosen);
     commands::add_tenant(program, chosen);
     commands::add_doctor(program, chosen);
     try {

@@ -45,6 +45,7 @@ void add_tenant(CLI::App& program, chosen_command& chosen);
 void add_bootstrap(CLI::App& program, chosen_command& chosen);
 void add_migrate(CLI::App& program, chosen_command& chosen);
 void add_keys(CLI::App& program, chosen_command& chosen);
+void add_token(CLI::App& program, chosen_command& chosen);
 void add_operator(CLI::App& program, chosen_command& chosen);
 void add_doctor(CLI::App& program, chosen_command& chosen);
 
