@@ -149,6 +149,10 @@ answer switch_tenant(user_context& c) {
     if (auto own = not_assumed(c); !own) {
         co_return own.error();
     }
+    // Each makes a session with buckets of its own, so the person's count.
+    if (auto rate = within_rate(c.app, "refresh", "switch " + c.who.subject.str()); !rate) {
+        co_return rate.error();
+    }
     const auto issued = co_await identity::switch_tenant(c.app.identity, c.app.tokens, c.who,
                                                          form->tenant_slug, c.caller());
     if (!issued) {

@@ -152,6 +152,21 @@ TEST_F(system_rate_limits, of_refresh_hold_for_a_session_whatever_the_address) {
     EXPECT_EQ(refresh_with(home, latest).status, 200);
 }
 
+TEST_F(system_rate_limits, of_switching_tenants_hold_for_a_person_whatever_the_session) {
+    const auto who = where_.make_person("switching");
+    auto home = where_.server().client();
+    auto latest = log_in_as(home, who);
+    const auto switch_from = [&](const token_pair& session) {
+        return post_json(client_, "/api/v1/auth/switch-tenant", {{"tenant_slug", who.slug}},
+                         session.auth());
+    };
+    for (int n = 0; n < 10; ++n) {
+        latest = tokens_of(switch_from(latest));
+    }
+    EXPECT_TRUE(is_limited(switch_from(latest), 6));
+    EXPECT_EQ(switch_from(log_in_as(home, where_.make_person("not-switching"))).status, 404);
+}
+
 TEST_F(system_rate_limits, of_registrations_hold_for_an_account_too) {
     const auto who = where_.make_person("registered");
     for (int n = 0; n < 3; ++n) {
