@@ -207,6 +207,37 @@ TEST_F(system_members, everybody_may_leave_and_is_gone_from_that_tenant_only) {
               "member_removed");
 }
 
+TEST_F(system_members, G44_the_log_names_the_operator_behind_an_assumed_identity) {
+    const auto owner = where().make_person("assumed");
+    const auto member = make_member(where(), owner, "member");
+    const auto known = where().mailed_tokens(owner.email);
+    const auto host = where().make_person("assumed-host");
+    const auto as_owner = assumed(where(), owner);
+    const auto by_operator = [&](std::string_view action) {
+        return where().database().value_admin(
+            "select string_agg(distinct user_id || ' ' || (operator_user_id = (select id from"
+            " control.account where email = 'the-operator@example.org'))::text, ',')"
+            " from control.audit_log where operator_user_id is not null and action = '" +
+            std::string(action) + "' and tenant_id = '" + owner.tenant_id + "'");
+    };
+    const auto id = invited(client_, as_owner, "assumed@members.org", "member");
+    EXPECT_EQ(set_role(client_, as_owner, member, "admin").status, 200);
+    EXPECT_EQ(remove(client_, as_owner, member).status, 204);
+    EXPECT_EQ(patch_json(client_, "/api/v1/tenants/" + owner.slug, {{"name", "As Wished"}},
+                         as_owner.auth())
+                  .status,
+              200);
+    for (const auto* action :
+         {"member.invite", "member.role_change", "member.remove", "tenant.update"}) {
+        EXPECT_EQ(by_operator(action), owner.user_id + " true") << action;
+    }
+    // Whom a person joins is the person's own matter.
+    (void)invited(client_, host, owner.email, "member");
+    const auto token = where().wait_for_mail(owner.email, known);
+    EXPECT_TRUE(is_problem(accept(client_, token, {}, as_owner.auth()), 403, "forbidden"));
+    EXPECT_EQ(accept(client_, token, {}, owner.auth()).status, 200);
+}
+
 TEST_F(system_members, G10_removal_counts_at_once_here_and_within_a_second_elsewhere) {
     served elsewhere(where().variables());
     auto other = elsewhere.client();

@@ -70,6 +70,19 @@ http_answer log_in(http_client& client, const person& who) {
         {{"email", who.email}, {"password", good_password}, {"tenant_slug", who.slug}});
 }
 
+person assumed(deployment& where, const person& who) {
+    auto client = where.server().client();
+    const auto answer = post_json(client, "/api/v1/admin/assume-identity",
+                                  {{"user_id", who.user_id},
+                                   {"tenant_id", who.tenant_id},
+                                   {"reason", "a question of a customer"}},
+                                  where.operator_auth());
+    must_be(answer, 200, "assume-identity");
+    person as = who;
+    as.token = text_of(parse(answer), "/access_token");
+    return as;
+}
+
 http_answer set_role(http_client& client, const person& by, const person& of, std::string_view role,
                      http_fields more) {
     return patch_json(client, "/api/v1/members/" + of.user_id, {{"role", role}},

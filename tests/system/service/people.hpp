@@ -23,6 +23,8 @@ person make_member(deployment& where, const person& by, std::string_view role,
 person join_another(deployment& where, const person& by, const person& who, std::string_view role);
 
 http_answer log_in(http_client& client, const person& who);
+/// The person as an operator who has assumed that identity.
+person assumed(deployment& where, const person& who);
 http_answer set_role(http_client& client, const person& by, const person& of, std::string_view role,
                      http_fields more = {});
 http_answer remove(http_client& client, const person& by, const person& whom);
