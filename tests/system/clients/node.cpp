@@ -70,7 +70,7 @@ std::optional<std::string> install() {
     if (done.code != 0) {
         const auto words = done.out + done.err;
         if (says_unreachable(words)) {
-            return "the npm registry cannot be reached, and its packages are not in npm's cache";
+            return "the npm registry cannot be reached, and nothing is in the cache of npm";
         }
         throw std::runtime_error("npm ci ended with " + std::to_string(done.code) + ": " + words);
     }
