@@ -241,8 +241,13 @@ TEST_F(system_dev, G50_the_tour_of_the_README_works_as_written) {
     child_process tour("/bin/bash", {"-euo", "pipefail", "-c", script},
                        {{"URL", dev.url()}, {"DATA", fresh}});
     EXPECT_EQ(tour.wait(120s), 0) << script << "\nprinted:\n" << tour.out() << tour.err();
-    // No step of it was refused, whatever curl's exit code says of that.
-    EXPECT_EQ(tour.out().find("urn:insula:problem:"), std::string::npos) << tour.out();
+    // No step of it was refused, whatever curl's exit code says of that, but the one that shows a
+    // removed member's token refused.
+    const auto refused = tour.out().find("urn:insula:problem:");
+    ASSERT_NE(refused, std::string::npos) << tour.out();
+    EXPECT_TRUE(tour.out().substr(refused).starts_with("urn:insula:problem:invalid_token"))
+        << tour.out();
+    EXPECT_EQ(tour.out().find("urn:insula:problem:", refused + 1), std::string::npos) << tour.out();
     // It lists the tenant's own projects: what was made.
     const auto printed = tour.out();
     const auto begin = printed.find("{\"items\":");
