@@ -25,6 +25,8 @@ constexpr std::string_view items = "/properties/items/items";
 constexpr component components[] = {
     {"Problem", &schema::problem},
     {"ErrorCode", &schema::problem, "/properties/code"},
+    {"FieldError", &schema::problem, "/properties/errors/items"},
+    {"TenantChoice", &schema::problem, "/properties/tenants/items"},
     {"RegistrationForm", &schema::registration_form},
     {"Registered", &schema::registered},
     {"NewTenant", &schema::registered, "/properties/tenant"},

@@ -33,6 +33,12 @@ bool takes_a_token(const described_row& row) {
     return row.policy == http::policy::anonymous && has_error(row, errc::invalid_token);
 }
 
+/// Whoever shows a token may name its tenant; whoever gets one may say there for which.
+bool takes_a_slug(const described_row& row) {
+    return row.policy != http::policy::anonymous || takes_a_token(row) ||
+           row.endpoint.about.id == "login";
+}
+
 /// The row's own errors and those of everything that comes before its handler.
 std::set<errc> all_errors(const described_row& row) {
     const auto& about = row.endpoint.about;
@@ -211,7 +217,8 @@ object header_parameter(std::string_view name) {
     if (name == "X-Tenant-Slug") {
         return parameter_of(
             name, "header", slug::schema(),
-            "Names the access token's own tenant; every other is 403 tenant_mismatch");
+            "The tenant: of the access token, no other (403 tenant_mismatch); at log-in the one to "
+            "log in to");
     }
     return parameter_of(name, "header", schema::text(),
                         name == "If-Match" ? "Change only this version: the ETag that was read"
@@ -234,8 +241,7 @@ array parameters(const described_row& row) {
     for (const auto& [wanted, name] :
          {std::pair{about.creates, "Idempotency-Key"}, std::pair{about.if_match, "If-Match"},
           std::pair{about.etag && row.method == http::method::get, "If-None-Match"},
-          std::pair{row.policy != http::policy::anonymous || takes_a_token(row),
-                    "X-Tenant-Slug"}}) {
+          std::pair{takes_a_slug(row), "X-Tenant-Slug"}}) {
         if (wanted) {
             all.push_back(header_parameter(name));
         }
