@@ -25,8 +25,13 @@ struct operation {
     std::string name() const { return method + " " + path; }
     bool has_parameter() const { return path.find('{') != std::string::npos; }
     std::string with_parameter(const std::string& value) const {
-        const auto open = path.find('{');
-        return path.substr(0, open) + value + path.substr(path.find('}') + 1);
+        constexpr std::string_view kind = "{type}";
+        auto text = path;
+        if (const auto at = text.find(kind); at != std::string::npos) {
+            text.replace(at, kind.size(), "project");
+        }
+        const auto open = text.find('{');
+        return text.substr(0, open) + value + text.substr(text.find('}') + 1);
     }
 };
 
@@ -44,6 +49,9 @@ json::value sample(const std::string& member) {
                                       {"slug", "some-tenant"},
                                       {"confirm", "some-tenant"},
                                       {"immediately", false},
+                                      {"user_id", nobody_id},
+                                      {"tenant_id", nobody_id},
+                                      {"reason", "Some reason"},
                                       {"role", "member"},
                                       {"name", "Some Name"},
                                       {"description", "Some description"}};
@@ -283,7 +291,8 @@ TEST_F(system_bad_input, G63_texts_of_every_odd_kind) {
             for (const auto& text : texts) {
                 auto body = whole_body(to);
                 if (to.method == "PATCH" || to.path.ends_with("/register") ||
-                    to.path.ends_with("/projects") || to.path.ends_with("/tenants")) {
+                    to.path.ends_with("/change-password") || to.path.ends_with("/projects") ||
+                    to.path.ends_with("/tenants")) {
                     body["unknown"] = 1;  // a text that is taken must not change anything
                 }
                 body[member.key()] = text;
@@ -386,6 +395,10 @@ TEST_F(system_bad_input, G63_ids_that_are_none) {
             const auto answer =
                 client_.send(to.method, to.with_parameter(id),
                              fields_of(to, {{"Content-Type", "application/json"}}), body);
+            if (to.path.find("{type}") != std::string::npos && answer.status == 200) {
+                EXPECT_EQ(parse(answer).at("items").as_array().size(), 0U) << to.name() << id;
+                continue;  // of what there is nothing, nothing happened to
+            }
             EXPECT_TRUE(is_client_error(answer)) << to.name() << " " << id.substr(0, 60);
             EXPECT_TRUE(answer.status == 400 || answer.status == 404) << answer.text();
         }
@@ -405,7 +418,9 @@ TEST_F(system_bad_input, G63_query_parameters) {
         {"status", {"", "x", "READY", "%00", "ready,failed", "ready&status=failed"}},
         {"q", {"", "%20", "%00", "%ff", "a%0Ab", std::string(101, 'a')}},
         {"kind", {"", "A", "a%20b", "%00", "%27", std::string(101, 'a')}},
-        {"tenant_id", {"", "x", "%00", std::string(nobody_id) + "0"}}};
+        {"tenant_id", {"", "x", "%00", std::string(nobody_id) + "0"}},
+        {"user_id", {"", "x", "%00", std::string(nobody_id) + "0"}},
+        {"action", {"", "x", "a.b.c", "A.b", "%00", "a%20.b", std::string(101, 'a')}}};
     int tried = 0;
     for (const auto& to : operations_) {
         for (const auto& name : to.query) {
