@@ -106,23 +106,15 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if old.active <> new.active then
-        perform control.add_to_feed('account', new.id, case when new.active then 'open' else 'closed' end);
-    end if;
-    if old.active and not new.active or old.operator and not new.operator then
-        with locked as (select s.id from control.session s
-                        where s.ended_at is null
-                            and (s.operator_user_id = new.id
-                                 or s.user_id = new.id and (s.tenant_id is null or not new.active))
-                        order by s.id for no key update)
-        update control.session s set ended_at = now(), end_reason = 'account_closed' from locked where s.id = locked.id;
+    perform control.add_to_feed('account', new.id, case when new.active then 'open' else 'closed' end);
+    if not new.active then
+        perform control.end_user_sessions(new.id, null, 'account_closed');
     end if;
     return null;
 end
 $$;
 create trigger feed_change after update on control.account for each row
-    when (old.active <> new.active or old.operator and not new.operator)
-    execute function control.feed_account();
+    when (old.active <> new.active) execute function control.feed_account();
 
 create function control.feed_key() returns trigger
 language plpgsql security definer

@@ -200,7 +200,7 @@ TEST_F(system_keys, the_commands_say_what_to_do_next) {
         EXPECT_NE(help.out.find("--json"), std::string::npos) << help.out;
     }
     auto elsewhere = all->where.variables();
-    elsewhere["INSULA_DATABASE_URL"] = "host=/nowhere dbname=none";
+    elsewhere["INSULA_DATABASE_URL"] += "_not";
     const auto away = run_insula({"keys", "list"}, elsewhere);
     EXPECT_EQ(away.code, 1);
     EXPECT_NE(away.err.find("The database is not usable"), std::string::npos) << away.err;

@@ -147,7 +147,10 @@ TEST_F(system_operators, every_route_of_theirs_is_closed_to_everybody_else) {
     EXPECT_TRUE(is_problem(inactive, 401, "invalid_token"));
     EXPECT_EQ(value("select status from control.tenant where id = '" + who.tenant_id + "'"),
               "ready");
-    EXPECT_EQ(ask("/tenants").status, 200);
+    // The account is active again; the session ended with it.
+    EXPECT_TRUE(is_problem(ask("/tenants"), 401, "invalid_token"));
+    auto again = where_->server().client();
+    EXPECT_EQ(get(again, "/api/v1/admin/tenants", where_->operator_auth()).status, 200);
 }
 
 TEST_F(system_operators, tenants_are_listed_page_by_page_and_filtered) {
