@@ -112,6 +112,17 @@ TEST_F(system_described, fields_that_miss_or_are_too_many_do_not) {
     EXPECT_NE(verdict(problem(429, "rate_limited")), "") << "no Retry-After";
 }
 
+TEST_F(system_described, docs_is_a_page_that_needs_nothing_else) {
+    auto client = shared_deployment().server().client();
+    const auto page = get(client, "/docs");
+    EXPECT_EQ(page.status, 200);
+    EXPECT_EQ(page.field("Content-Type"), "text/html; charset=utf-8");
+    const auto policy = page.field("Content-Security-Policy").value_or("");
+    EXPECT_TRUE(policy.starts_with("default-src 'none'; style-src 'sha256-")) << policy;
+    EXPECT_EQ(policy.find("unsafe"), std::string::npos) << policy;
+    EXPECT_NE(page.body.find("/api/v1/projects/{id}"), std::string::npos);
+}
+
 TEST_F(system_described, what_is_not_routed_answers_no_success) {
     EXPECT_NE(verdict(project(), "GET", "/api/v1/secrets"), "");
     EXPECT_NE(verdict(project(), "PUT"), "");

@@ -2,8 +2,11 @@
 // says, the system tests look at, all of them.
 #include "api/openapi.hpp"
 
+#include "api/docs_style.hpp"
 #include "api/routes.hpp"
 
+#include "insula/core/base64.hpp"
+#include "insula/core/crypto.hpp"
 #include "insula/http/problem.hpp"
 
 #include <boost/json.hpp>
@@ -306,6 +309,17 @@ TEST(docs_page, needs_no_script_and_nothing_from_elsewhere) {
                                          "style=", "onclick", "http://", "https://"}) {
         EXPECT_EQ(page.find(never), std::string::npos) << never;
     }
+}
+
+// The browser applies what the policy names by its hash, and nothing else.
+TEST(docs_page, its_policy_allows_its_own_style_alone) {
+    const auto page = docs_page(document());
+    const auto begin = page.find("<style>") + 7;
+    const auto style = page.substr(begin, page.find("</style>") - begin);
+    EXPECT_EQ(page.find("<style", begin), std::string::npos);
+    EXPECT_EQ(docs_policy(), "default-src 'none'; style-src 'sha256-" +
+                                 base64_encode(sha256(style)) +
+                                 "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
 }
 
 TEST(docs_page, words_of_the_document_are_no_markup) {
