@@ -18,27 +18,35 @@ begin
 end
 $$;
 
--- Who may work in a tenant, or come back to restore it.
+-- Who may work in a tenant, or come back to restore it. (plpgsql here and below: what is called once a request must
+-- not be planned once a request, as a function in SQL is.)
 create function control.lets_in(p_tenant_status text, p_role text) returns boolean
-language sql immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-return p_tenant_status = 'ready' or (p_tenant_status = 'pending_deletion' and p_role = 'owner');
+as $$
+begin
+    return p_tenant_status = 'ready' or (p_tenant_status = 'pending_deletion' and p_role = 'owner');
+end
+$$;
 
 -- A session that goes on, as its tokens tell of it; no row for a person, an operator or a member who is none any more.
 create function control.session_facts(p_session uuid)
 returns table (user_id uuid, version integer, tenant_id uuid, slug text, name text, status text, cell integer,
                role text, refresh_left interval, session_left interval)
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select s.user_id, s.version, t.id, t.slug, t.name, t.status, t.cell, m.role,
-           least(s.refresh_expires_at, s.expires_at) - now(), s.expires_at - now()
-    from control.session s
-    join control.account a on a.id = s.user_id and a.active and a.released_at is null
-    left join control.tenant t on t.id = s.tenant_id and t.status <> 'gone'
-    left join control.membership m on m.tenant_id = t.id and m.user_id = s.user_id and m.status = 'active'
-    where s.id = p_session and s.ended_at is null and s.expires_at > now()
-        and case when s.tenant_id is null then a.operator else m.role is not null end
+begin
+    return query
+        select s.user_id, s.version, t.id, t.slug, t.name, t.status, t.cell, m.role,
+               least(s.refresh_expires_at, s.expires_at) - now(), s.expires_at - now()
+        from control.session s
+        join control.account a on a.id = s.user_id and a.active and a.released_at is null
+        left join control.tenant t on t.id = s.tenant_id and t.status <> 'gone'
+        left join control.membership m on m.tenant_id = t.id and m.user_id = s.user_id and m.status = 'active'
+        where s.id = p_session and s.ended_at is null and s.expires_at > now()
+            and case when s.tenant_id is null then a.operator else m.role is not null end;
+end
 $$;
 
 -- After a right password. What was read before it was checked still holds, or nothing is made: the locks make
@@ -161,14 +169,16 @@ begin
         elsif v_facts.tenant_id is not null and not control.lets_in(v_facts.status, v_facts.role) then
             v_outcome := 'refused';
         elsif v_outcome = 'refreshed' then
+            v_facts.refresh_left := least(p_refresh_life, v_facts.session_left);
             update control.session s
                 set parent_hash = s.refresh_hash, refresh_hash = p_successor, rotated_at = now(),
-                    refresh_expires_at = least(now() + p_refresh_life, s.expires_at),
+                    refresh_expires_at = now() + v_facts.refresh_left,
                     last_used_at = now(), ip = p_ip, user_agent = p_user_agent
                 where s.id = p_session;
         end if;
-        return query select v_outcome, f.* from control.session_facts(p_session) f;
-        if found then
+        if v_outcome <> 'over' then
+            return query select v_outcome, v_facts.user_id, v_facts.version, v_facts.tenant_id, v_facts.slug,
+                v_facts.name, v_facts.status, v_facts.cell, v_facts.role, v_facts.refresh_left, v_facts.session_left;
             return;
         end if;
     end if;
