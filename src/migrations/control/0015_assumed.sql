@@ -68,8 +68,8 @@ begin
 end
 $$;
 
--- Whoever is no operator any more (or not active) acts as nobody from then on, and nobody acts as an operator:
--- whatever changes the account. Every process hears of the ended sessions (0012).
+-- Whoever is no operator any more acts as nobody from then on, and nobody acts as an operator, whatever program changes
+-- the account. An account that is closed ends its assumed sessions with its own (0012, which tells every process).
 create function control.end_assumed_sessions() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -77,33 +77,26 @@ as $$
 begin
     with locked as (select s.id from control.session s
                     where s.ended_at is null and s.operator_user_id is not null
-                        and ((s.operator_user_id = new.id and not (new.operator and new.active))
+                        and ((s.operator_user_id = new.id and not new.operator)
                              or (s.user_id = new.id and new.operator))
                     order by s.id for no key update)
     update control.session s set ended_at = now(), end_reason = 'operator_change' from locked where s.id = locked.id;
     return null;
 end
 $$;
-create trigger end_assumed_sessions after update of active, operator on control.account
-    for each row when (old.active is distinct from new.active or old.operator is distinct from new.operator)
-    execute function control.end_assumed_sessions();
+create trigger end_assumed_sessions after update of operator on control.account
+    for each row when (old.operator <> new.operator) execute function control.end_assumed_sessions();
 
--- What `insula operator` does. An account that is disabled keeps its row: the audit log names it.
+-- What `insula operator` does. An account that is disabled keeps its row, because the audit log names it; its sessions
+-- end (0012). False: it is so already.
 create function control.set_operator_active(p_user uuid, p_active boolean) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform from control.account a where a.id = p_user and a.operator for no key update;
     update control.account a set active = p_active, version = a.version + 1, updated_at = now()
         where a.id = p_user and a.operator and a.active <> p_active;
-    if not found then
-        return false;
-    end if;
-    if not p_active then
-        perform control.end_user_sessions(p_user, null, 'operator_disabled');
-    end if;
-    return true;
+    return found;
 end
 $$;
 

@@ -146,6 +146,66 @@ TEST_F(system_tenant_commands, wrong_surroundings_are_told) {
     EXPECT_THAT(refused.err, HasSubstr("bootstrap"));
 }
 
+TEST_F(system_tenant_commands, operators_are_listed_disabled_and_enabled) {
+    const auto operators = [](std::vector<std::string> words) {
+        words.insert(words.begin(), "operator");
+        return run_insula(words, where_->variables());
+    };
+    const auto value = [](const std::string& sql) { return where_->database().value_admin(sql); };
+    const std::string email = "the-operator@example.org";
+    const auto whole = where_->operator_auth();
+    const auto who = where_->make_person("assumed");
+    const auto assume = [&](const http_fields& auth) {
+        return post_json(
+            client_, "/api/v1/admin/assume-identity",
+            {{"user_id", who.user_id}, {"tenant_id", who.tenant_id}, {"reason", "a test"}}, auth);
+    };
+    const auto granted = assume(whole);
+    ASSERT_EQ(granted.status, 200) << granted.text();
+    const http_fields assumed{
+        {"Authorization", "Bearer " + text_of(parse(granted), "/access_token")}};
+
+    const auto listed = json::parse(operators({"list", "--json"}).out).as_array();
+    ASSERT_EQ(listed.size(), 1U);
+    EXPECT_EQ(text_of(listed[0], "/email"), email);
+    EXPECT_EQ(listed[0].at("active"), json::value(true));
+    EXPECT_EQ(text_of(listed[0], "/assumed_identities"), "1");
+    EXPECT_TRUE(text_of(listed[0], "/last_login_at").ends_with("Z"));
+    EXPECT_THAT(operators({"list"}).out, HasSubstr(email + "  "));
+
+    const auto disabled = operators({"disable", "The-Operator@EXAMPLE.org"});
+    EXPECT_EQ(disabled.code, 0) << disabled.err;
+    EXPECT_THAT(disabled.out, HasSubstr("insula operator enable"));
+    EXPECT_TRUE(is_problem(
+        client_.send("POST", "/api/v1/admin/tenants/" + who.tenant_id + "/suspend", whole), 401,
+        "invalid_token"));
+    EXPECT_TRUE(is_problem(post_json(client_, "/api/v1/projects", {{"name", "late"}}, assumed), 401,
+                           "invalid_token"));
+    wait_until("reads to be refused",
+               [&] { return get(client_, "/api/v1/projects", assumed).status == 401; });
+    const json::object login{{"email", email}, {"password", good_password}};
+    EXPECT_TRUE(
+        is_problem(post_json(client_, "/api/v1/auth/login", login), 401, "invalid_credentials"));
+    EXPECT_THAT(operators({"list"}).out, HasSubstr("disabled"));
+    const auto again = operators({"disable", email, "--json"});
+    EXPECT_EQ(again.code, 0) << again.err;
+    EXPECT_EQ(json::parse(again.out).at("changed"), json::value(false));
+
+    EXPECT_EQ(operators({"enable", email}).code, 0);
+    EXPECT_EQ(post_json(client_, "/api/v1/auth/login", login).status, 200);
+    EXPECT_EQ(value("select status from control.tenant where id = '" + who.tenant_id + "'"),
+              "ready");
+    EXPECT_EQ(value("select string_agg(action, ',' order by created_at, id) from "
+                    "control.audit_log where action like 'operator.%' and request_id = "
+                    "'command-line' and entity_id = (select id::text from control.account where "
+                    "email = '" +
+                    email + "')"),
+              "operator.create,operator.disable,operator.enable");
+    expect_complaint(operators({"disable", who.email}), 1, "insula operator list");
+    expect_complaint(operators({"enable", "nobody"}), 2, "address");
+    EXPECT_EQ(value("select active from control.account where id = '" + who.user_id + "'"), "t");
+}
+
 /// A terminal of one's own, as somebody types at it.
 class terminal {
 public:
