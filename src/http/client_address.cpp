@@ -65,6 +65,22 @@ std::size_t last_comma(std::string_view list) noexcept {
     return std::string_view::npos;
 }
 
+/// From the nearest hop to the left, while it is a proxy of ours.
+ip_address walk(ip_address client, std::string_view list,
+                std::optional<ip_address> (*parse)(std::string_view),
+                const trusted_proxies& trusted) {
+    while (!list.empty() && trusted.contains(client)) {
+        const auto comma = last_comma(list);
+        const auto hop = trim_ows(comma == std::string_view::npos ? list : list.substr(comma + 1));
+        const auto before = parse(hop);
+        if (!before)
+            break;
+        client = *before;
+        list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
+    }
+    return client;
+}
+
 }  // namespace
 
 std::optional<ip_address> ip_address::parse(std::string_view text) {
@@ -135,17 +151,14 @@ bool trusted_proxies::contains(const ip_address& a) const noexcept {
 
 ip_address client_address(const ip_address& peer, std::string_view forwarded,
                           std::string_view x_forwarded_for, const trusted_proxies& trusted) {
-    ip_address client = peer;
-    const bool standard = !forwarded.empty();
-    auto list = standard ? forwarded : x_forwarded_for;
-    while (!list.empty() && trusted.contains(client)) {
-        const auto comma = last_comma(list);
-        const auto hop = trim_ows(comma == std::string_view::npos ? list : list.substr(comma + 1));
-        const auto before = standard ? parse_element(hop) : parse_node(hop);
-        if (!before)
-            break;
-        client = *before;
-        list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
+    if (forwarded.empty()) {
+        return walk(peer, x_forwarded_for, parse_node, trusted);
+    }
+    const auto client = walk(peer, forwarded, parse_element, trusted);
+    // A proxy writes one of the two and lets the other through as the client sent it. Which one is
+    // not known here, so neither is believed when they differ.
+    if (!x_forwarded_for.empty() && walk(peer, x_forwarded_for, parse_node, trusted) != client) {
+        return peer;
     }
     return client;
 }

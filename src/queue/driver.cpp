@@ -236,8 +236,8 @@ runtime::awaitable<driver::move> driver::next_move() {
     if ((run_.cancel_requested || run_.overdue) && heeds()) {
         co_return co_await turn_back(
             index,
-            run_.cancel_requested ? failure::final("cancelled", "cancelled by an operator")
-                                  : failure::final("deadline_passed", "not finished in time"),
+            run_.cancel_requested ? failure::final("cancelled", "Cancelled by an operator.")
+                                  : failure::final("deadline_passed", "Not finished in time."),
             false);
     }
     if (crashed_too_often(run_.attempt, attempts_max(info(index).retry))) {

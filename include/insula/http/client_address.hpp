@@ -42,7 +42,8 @@ private:
 /// The client behind `peer`: while the nearest hop is a trusted proxy, the next one to the left in
 /// `forwarded` (all Forwarded values joined by ", ", RFC 7239) or, without it, in
 /// `x_forwarded_for`. An unparsable hop ("unknown", "_hidden", junk) stops the walk at the proxy
-/// before it.
+/// before it. Both present and leading to different addresses: one was sent by the client itself
+/// and let through, so it is the peer's.
 ip_address client_address(const ip_address& peer, std::string_view forwarded,
                           std::string_view x_forwarded_for, const trusted_proxies& trusted);
 

@@ -66,6 +66,7 @@ declare
     alive boolean;
 begin
     select t.status, s.ended_at is null and s.version = p_version and s.expires_at > now() and a.active
+                     and a.released_at is null
                      and (s.tenant_id is null or m.status = 'active')
                      and (s.operator_user_id is null or exists (
                          select from control.account o where o.id = s.operator_user_id and o.active and o.operator))

@@ -14,7 +14,7 @@ begin
     select a.operator into allowed
         from control.session s join control.account a on a.id = s.user_id
         where s.id = p_session and s.user_id = p_user and s.version = p_version and s.ended_at is null
-            and s.expires_at > now() and a.active and s.tenant_id is null and s.operator_user_id is null;
+            and s.expires_at > now() and a.active and a.released_at is null and s.tenant_id is null and s.operator_user_id is null;
     if allowed is null then
         raise exception using errcode = 'IS001', message = 'session ' || p_session || ' is over';
     end if;
@@ -38,7 +38,7 @@ begin
         join control.account a on a.id = s.user_id
         join control.membership m on m.tenant_id = s.tenant_id and m.user_id = s.user_id
         where s.id = p_session and s.user_id = p_user and s.tenant_id = p_tenant and s.version = p_version
-            and s.ended_at is null and s.expires_at > now() and a.active and m.status = 'active'
+            and s.ended_at is null and s.expires_at > now() and a.active and a.released_at is null and m.status = 'active'
             and s.operator_user_id is null;
     if found_role is null then
         raise exception using errcode = 'IS001', message = 'session ' || p_session || ' is over';
@@ -159,9 +159,15 @@ begin
         set status = 'failed', failure_code = p_code, failure_detail = p_detail, version = t.version + 1
         where t.id = p_tenant and t.status = 'provisioning';
     if found then
+        -- Who accepted an invitation meanwhile keeps the account. The lock is a statement of its own, so that an
+        -- acceptance under way is waited for and then seen.
+        perform from control.account a join control.registration r on r.user_id = a.id
+            where r.tenant_id = p_tenant and r.new_account for no key update of a;
         update control.account a set released_at = now()
             from control.registration r
-            where r.tenant_id = p_tenant and r.new_account and a.id = r.user_id and a.released_at is null;
+            where r.tenant_id = p_tenant and r.new_account and a.id = r.user_id and a.released_at is null
+                and not exists (select from control.membership m where m.user_id = a.id and m.tenant_id <> p_tenant
+                                and m.status in ('active', 'pending'));
     end if;
 end
 $$;

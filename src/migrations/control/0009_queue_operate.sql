@@ -249,7 +249,7 @@ begin
                 note := 'is stopped when it gets its lock key';
             end if;
         elsif found and r.state = 3 and r.held_step is null then
-            perform queue.end_held(p_run, 6::smallint, 'cancelled', 'cancelled by an operator',
+            perform queue.end_held(p_run, 6::smallint, 'cancelled', 'Cancelled by an operator.',
                                    'nothing was undone: ' || r.undo_error);
             note := 'has ended as it was: nothing here can read its steps or its input';
         elsif found and r.state = 3 then

@@ -107,9 +107,14 @@ TEST(http_client_address, is_counted_from_the_right_across_trusted_proxies) {
         << "9.9.9.9 is the client's own claim";
     EXPECT_EQ(client("10.1.1.1", "for=9.9.9.9, for=1.1.1.1;proto=https, for=\"10.2.2.2:8080\"", ""),
               "1.1.1.1");
-    EXPECT_EQ(client("10.1.1.1", "For=\"[2001:db8::7]:47011\"", "5.5.5.5"), "2001:db8::7");
+    EXPECT_EQ(client("10.1.1.1", "For=\"[2001:db8::7]:47011\"", ""), "2001:db8::7");
     EXPECT_EQ(client("10.1.1.1", "", "10.3.3.3, 10.2.2.2"), "10.3.3.3");
     EXPECT_EQ(client("10.1.1.1", "", "1.1.1.1:3333"), "1.1.1.1");
+}
+
+TEST(http_client_address, is_the_proxys_when_a_client_sent_the_field_that_the_proxy_lets_through) {
+    EXPECT_EQ(client("10.1.1.1", "for=9.9.9.9", "1.1.1.1"), "10.1.1.1");
+    EXPECT_EQ(client("10.1.1.1", "for=1.1.1.1", "9.9.9.9, 1.1.1.1"), "1.1.1.1");
 }
 
 TEST(http_client_address, stops_at_what_is_no_address) {
