@@ -14,7 +14,8 @@ begin
     select a.operator into allowed
         from control.session s join control.account a on a.id = s.user_id
         where s.id = p_session and s.user_id = p_user and s.version = p_version and s.ended_at is null
-            and s.expires_at > now() and a.active and a.released_at is null and s.tenant_id is null and s.operator_user_id is null;
+            and s.expires_at > now() and a.active and a.released_at is null and s.tenant_id is null
+            and s.operator_user_id is null;
     if allowed is null then
         raise exception using errcode = 'IS001', message = 'session ' || p_session || ' is over';
     end if;
@@ -38,7 +39,8 @@ begin
         join control.account a on a.id = s.user_id
         join control.membership m on m.tenant_id = s.tenant_id and m.user_id = s.user_id
         where s.id = p_session and s.user_id = p_user and s.tenant_id = p_tenant and s.version = p_version
-            and s.ended_at is null and s.expires_at > now() and a.active and a.released_at is null and m.status = 'active'
+            and s.ended_at is null and s.expires_at > now() and a.active and a.released_at is null
+            and m.status = 'active'
             and s.operator_user_id is null;
     if found_role is null then
         raise exception using errcode = 'IS001', message = 'session ' || p_session || ' is over';
