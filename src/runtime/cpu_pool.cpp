@@ -87,8 +87,9 @@ void cpu_pool::join() {
     }
 }
 
-/// From how many are before it and what they usually take. The oldest has waited already: when
-/// nothing moves, what was usual does not count.
+/// From how many are before it and what they usually take: half of the time may be foreseen, so
+/// that few who were let in are refused in the end. The oldest has waited already: when nothing
+/// moves, what was usual does not count.
 bool cpu_pool::would_wait_too_long() const {
     if (options_.wait_max.count() == 0 || queue_.empty()) {
         return false;

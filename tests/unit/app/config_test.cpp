@@ -53,7 +53,9 @@ TEST(config, every_wrong_value_is_refused_with_what_would_be_right) {
           "INSULA_CELLS=257", "INSULA_RUNTIME=kqueue", "INSULA_MAIL=pigeon",
           "INSULA_SMTP_TLS=maybe", "INSULA_TASK_HISTORY=59m", "INSULA_RATE_LIMIT=perhaps",
           "INSULA_LOG=loud", "INSULA_SHUTDOWN_GRACE=30", "INSULA_PUBLIC_URL=ftp://x",
-          "INSULA_LISTEN=,", "INSULA_DATABASE_CONNECTIONS=7"}) {
+          "INSULA_LISTEN=,", "INSULA_DATABASE_CONNECTIONS=7", "INSULA_PASSWORD_PASSES=0",
+          "INSULA_PASSWORD_MEMORY=0", "INSULA_PASSWORD_MEMORY=4096",
+          "INSULA_PASSWORD_MEMORY=19MiB"}) {
         const auto text = refused({.environment = {entry}});
         EXPECT_NE(text, "accepted") << entry;
         EXPECT_NE(text.find("must be"), std::string::npos) << text;
@@ -90,6 +92,16 @@ TEST(config, secrets_are_redacted_in_print) {
     EXPECT_EQ(text.find("hunter3"), std::string::npos);
     EXPECT_EQ(text.find("c2VjcmV0"), std::string::npos);
     EXPECT_NE(text.find("key_encryption_key = \"(redacted)\""), std::string::npos);
+}
+
+TEST(config, the_cost_of_passwords_is_printed) {
+    const auto loaded =
+        load_config({.environment = {"INSULA_PASSWORD_PASSES=3", "INSULA_PASSWORD_MEMORY=64"}});
+    ASSERT_TRUE(loaded) << loaded.error().describe();
+    const auto text = print_config(*loaded);
+    EXPECT_NE(text.find("password_passes = \"3\"\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("password_memory = \"64\"\n"), std::string::npos) << text;
+    EXPECT_NE(print_config(config()).find("password_memory = \"19\"\n"), std::string::npos);
 }
 
 TEST(config, the_key_must_be_32_bytes_of_base64) {
