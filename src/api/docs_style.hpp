@@ -32,6 +32,10 @@ nav a{display:inline-block;padding:.15rem 0;text-transform:capitalize}
 .op>summary{cursor:pointer;padding:.6rem .8rem;display:grid;gap:.15rem .6rem;align-items:baseline;
 grid-template-columns:auto minmax(0,1fr);list-style:none}
 .op>summary::-webkit-details-marker{display:none}
+.op>summary{position:relative;padding-right:2.2rem}
+.op>summary::after{content:"+";position:absolute;right:.9rem;top:.6rem;color:var(--soft)}
+.op[open]>summary::after{content:"\2212"}
+.op>summary:hover{background:var(--line);border-radius:.5rem}
 .op>div{padding:0 .8rem .8rem;border-top:1px solid var(--line)}
 .path{font-weight:600}
 .sum{grid-column:1/-1}
