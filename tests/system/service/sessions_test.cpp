@@ -175,6 +175,9 @@ TEST_F(system_sessions, the_state_of_the_tenant_decides_after_a_right_password) 
                            "tenant_suspended"));
     set_status("ready");
     EXPECT_EQ(log_in(form).status, 200);
+    // Changed behind the service's back: it hears of it from the feed.
+    wait_until("the tenant to be ready here, too",
+               [&] { return get(client_, "/api/v1/projects", who.auth()).status == 200; });
     EXPECT_EQ(
         delete_json(client_, "/api/v1/tenants/" + who.slug, {{"confirm", who.slug}}, who.auth())
             .status,
