@@ -11,7 +11,8 @@ begin
         join control.account a on a.id = s.user_id
         left join control.membership m on m.tenant_id = s.tenant_id and m.user_id = s.user_id
         where s.id = p_session and s.user_id = p_user and s.version = p_version and s.ended_at is null
-            and s.expires_at > now() and a.active and a.released_at is null and (s.tenant_id is null or m.status = 'active');
+            and s.expires_at > now() and a.active and a.released_at is null
+            and (s.tenant_id is null or m.status = 'active');
     if not found then
         raise exception using errcode = 'IS001', message = 'session ' || p_session || ' is over';
     end if;
