@@ -58,8 +58,8 @@ struct operation {
     bool if_match = false;  ///< honours If-Match
     bool creates = false;   ///< honours Idempotency-Key; its handler asks idempotency_of()
     bool location = false;  ///< answers a Location
-    std::string_view media = "application/json";     ///< of the response
-    boost::json::object (*unready)() = nullptr;  ///< of a 503 that is no problem document
+    std::string_view media = "application/json";  ///< of the response
+    boost::json::object (*unready)() = nullptr;   ///< of a 503 that is no problem document
     /// Works while the token's tenant is suspended or about to be deleted, too: /auth/* and what
     /// brings the tenant back.
     bool any_tenant_state = false;

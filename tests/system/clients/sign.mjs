@@ -18,20 +18,21 @@ const theirs = await key_of(asked.other);
 const header = { alg, kid, typ: "at+jwt" };
 const signed = (more = {}, what = claims, key = ours) =>
   new SignJWT(what).setProtectedHeader({ ...header, ...more }).sign(key);
-const without = (name) => Object.fromEntries(Object.entries(claims).filter(([one]) => one !== name));
+const without = (...names) => Object.fromEntries(Object.entries(claims).filter(([one]) => !names.includes(one)));
+const spki_of = (base64) => createPublicKey(pem(base64)).export({ type: "spki", format: "pem" });
 
 const tokens = [];
 const add = async (name, token, good = false) => tokens.push({ name, token: await token, good });
 
 await add("as we sign", signed(), true);
-await add("header in another order", new SignJWT(claims).setProtectedHeader({ typ: "at+jwt", kid, alg }).sign(ours), true);
+await add("header in another order",
+  new SignJWT(claims).setProtectedHeader({ typ: "at+jwt", kid, alg }).sign(ours), true);
 await add("an actor", signed({}, { ...claims, act: { sub: claims.sub } }), true);
-await add("no tenant", signed({}, Object.fromEntries(Object.entries(without("tid")).filter(([n]) => n !== "role"))), true);
+await add("no tenant", signed({}, without("tid", "role")), true);
 
 await add("another key", signed({}, claims, theirs));
-await add("another key, embedded", signed(
-  { jwk: is_public ? await exportJWK(await importSPKI(createPublicKey(pem(asked.other)).export({ type: "spki", format: "pem" }), alg)) : { kty: "oct", k: "AAAA" } },
-  claims, theirs));
+const jwk = is_public ? await exportJWK(await importSPKI(spki_of(asked.other), alg)) : { kty: "oct", k: "AAAA" };
+await add("another key, embedded", signed({ jwk }, claims, theirs));
 await add("a key at an address", signed({ jku: "https://evil.example/jwks.json" }, claims, theirs));
 await add("another kid", signed({ kid: "nobody" }));
 await add("no kid", new SignJWT(claims).setProtectedHeader({ alg, typ: "at+jwt" }).sign(ours));
@@ -52,19 +53,18 @@ await add("unsecured", new UnsecuredJWT(claims).encode());
 await add("not claims", new CompactSign(new TextEncoder().encode("[]")).setProtectedHeader(header).sign(ours));
 
 if (is_public) {
-  const spki = createPublicKey(pem(asked.private)).export({ type: "spki", format: "pem" });
-  const as_secret = new TextEncoder().encode(spki);
-  await add("HS256 with our public key", new SignJWT(claims).setProtectedHeader({ ...header, alg: "HS256" }).sign(as_secret));
+  const as_secret = new TextEncoder().encode(spki_of(asked.private));
+  await add("HS256 with our public key",
+    new SignJWT(claims).setProtectedHeader({ ...header, alg: "HS256" }).sign(as_secret));
 }
 if (alg === "RS256") {
   for (const other of ["PS256", "RS384", "RS512"]) {
     await add(`${other} with our key`,
       new SignJWT(claims).setProtectedHeader({ ...header, alg: other }).sign(await key_of(asked.private, other)));
   }
-  const spki = createPublicKey(pem(asked.private)).export({ type: "spki", format: "pem" });
   await add("encrypted to our key", new CompactEncrypt(new TextEncoder().encode(JSON.stringify(claims)))
     .setProtectedHeader({ alg: "RSA-OAEP-256", enc: "A256GCM", kid, typ: "at+jwt" })
-    .encrypt(await importSPKI(spki, "RSA-OAEP-256")));
+    .encrypt(await importSPKI(spki_of(asked.private), "RSA-OAEP-256")));
 }
 if (alg === "HS256") {
   for (const other of ["HS384", "HS512"]) {

@@ -175,7 +175,8 @@ async function remove(tokens: Tokens, hers: Tokens): Promise<void> {
   const api = as(tokens);
   const me = good(await as(hers).GET("/api/v1/users/me"), 200);
   const path = { user_id: me.id };
-  const changed = good(await api.PATCH("/api/v1/members/{user_id}", { params: { path }, body: { role: "admin" } }), 200);
+  const changed = good(await api.PATCH("/api/v1/members/{user_id}",
+    { params: { path }, body: { role: "admin" } }), 200);
   expect(changed.role === "admin", "a new role", changed);
   refused(await as(hers).GET("/api/v1/members"), "invalid_token");
   const now = good(await anonymous.POST("/api/v1/auth/refresh", { body: { refresh_token: hers.refresh_token } }), 200);
