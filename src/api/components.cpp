@@ -3,6 +3,8 @@
 #include "handlers.hpp"
 #include "schemas.hpp"
 
+#include <boost/json/serialize.hpp>
+
 #include <map>
 #include <stdexcept>
 
