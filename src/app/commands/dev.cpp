@@ -110,7 +110,7 @@ Other commands work on this database with --config {3}/settings.toml:
   insula operator create --email you@example.org --config {3}/settings.toml
   insula tenant list --config {3}/settings.toml
 
-README.md has the same tour to paste as it is. The API: {0}/openapi.json
+README.md has the same tour to paste as it is. The API: {0}/docs
 )",
         url, mail_dir,
         values.mail == "smtp" ? "mail goes out by SMTP" : "mail is written to " + mail_dir,
