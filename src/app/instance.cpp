@@ -246,29 +246,6 @@ runtime::awaitable<result<>> instance::state::start() {
     co_return co_await open_servers();
 }
 
-runtime::awaitable<bool> instance::state::reload_keys(runtime::deadline until) {
-    auto read = co_await identity::read_signing_keys(db.control, keys, until);
-    const bool good = read && (*read)->signing() != nullptr;
-    if (good) {
-        tokens->use(*read);
-        const auto& signing = *(*read)->signing();
-        observe::info("signing keys",
-                      {{"active", signing.value.kid()}, {"known", (*read)->entries().size()}});
-        keys_complaint.clear();
-    } else if (const auto why = read ? "there is no active key" : read.error().describe();
-               std::exchange(keys_complaint, why) != why) {
-        observe::error("signing keys", {{"reason", why}});
-    }
-    co_return good;
-}
-
-runtime::awaitable<void> instance::state::follow_revocations(runtime::deadline until) {
-    const auto soon = until.sooner(runtime::deadline::after(first_look));
-    if (!co_await revoked.start([this](runtime::deadline d) { return reload_keys(d); }, soon)) {
-        observe::warn("the revocation feed is not heard yet: the database decides every request");
-    }
-}
-
 runtime::awaitable<result<>> instance::state::open_server(std::string address, std::string name,
                                                           http::service& what) {
     http::server_options server_options;

@@ -33,6 +33,11 @@ void token_service::use(std::shared_ptr<const token::key_set> keys) {
     edition_.fetch_add(1, std::memory_order_release);
 }
 
+std::shared_ptr<const token::key_set> token_service::latest() const {
+    const std::lock_guard lock(guard_);
+    return keys_;
+}
+
 void token_service::renew(per_loop& entry) {
     std::shared_ptr<const token::key_set> keys;
     {

@@ -67,10 +67,13 @@ struct revocations::state : std::enable_shared_from_this<state> {
     /// What was committed since the last one, or all there is into `afresh`.
     runtime::awaitable<bool> read(revoked_set* afresh);
     runtime::awaitable<bool> load();
+    /// Signs and checks with what the keys are now, though the feed is away.
+    runtime::awaitable<void> follow_keys_unheard();
     void take(revoked_set& into, const feed_page& page) const;
     void tell(bool heard_now);
     /// True when a look that began after this call has succeeded.
     runtime::awaitable<bool> next_look(runtime::deadline until);
+    /// True when one has ended.
     runtime::awaitable<bool> shared_look(runtime::deadline until);
     runtime::awaitable<bool> end();
 
@@ -100,6 +103,7 @@ struct revocations::state : std::enable_shared_from_this<state> {
     std::uint64_t succeeded = 0;
     time_point last_begun{};
     time_point loaded_at{};
+    time_point unheard_keys_at{};
     unsigned strangers = 0;  ///< requests that wait in shared_look()
     observe::counter* looks_good = nullptr;
     observe::counter* looks_failed = nullptr;

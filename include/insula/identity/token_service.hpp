@@ -28,6 +28,8 @@ public:
     /// Other keys from now on, on every loop: whatever is checked after this returns is checked
     /// under them, and verdicts kept from before are void. From any thread.
     void use(std::shared_ptr<const token::key_set> keys);
+    /// What use() was given last. From any thread.
+    std::shared_ptr<const token::key_set> latest() const;
 
     /// See token::checker::check: copy the claims before the next await.
     boost::system::result<const token::claims*, token::refusal> check(std::string_view token,
@@ -51,7 +53,7 @@ private:
     void renew(per_loop& entry);
 
     token::authority authority_;
-    std::mutex guard_;
+    mutable std::mutex guard_;
     std::shared_ptr<const token::key_set> keys_;  // under guard_
     std::atomic<std::uint64_t> edition_{0};
     std::vector<std::unique_ptr<per_loop>> loops_;

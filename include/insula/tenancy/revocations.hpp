@@ -40,7 +40,8 @@ struct revocations_options {
 class revocations {
 public:
     /// Reads the signing keys again and has every loop use them; false: it could not, and the feed
-    /// counts as silent until it can. Called on the home loop.
+    /// counts as silent until it can. Called on the home loop, one call at a time: when a key has
+    /// changed, and now and then while the feed is not heard.
     using key_reload = std::function<runtime::awaitable<bool>(runtime::deadline)>;
 
     revocations(runtime::loop& home, revocations_options options, pg::connection_budget& budget,
@@ -65,8 +66,8 @@ public:
     runtime::awaitable<void> catch_up(runtime::deadline until);
 
     /// For a token under a key this process has never heard of: true when a look that began after
-    /// the call has been made. All who ask share looks, and there are at most 50 a second, so
-    /// made-up keys cost nothing but their own time.
+    /// the call has ended, so that it is worth checking again. All who ask share looks, and there
+    /// are at most 50 a second, so made-up keys cost nothing but their own time.
     runtime::awaitable<bool> look_again(runtime::deadline until);
 
     /// Sessions, tenants and accounts in memory.

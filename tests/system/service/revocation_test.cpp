@@ -299,10 +299,21 @@ TEST_P(revocation_unheard, G14_a_revoked_key_is_refused) {
     EXPECT_EQ(read(cut_off(), who.token).status, 200);
     ASSERT_EQ(keys({"revoke", active_key()}).code, 0);
     refused_at_once(cut_off(), who.token, 401, "invalid_token");
+    // Unheard it still follows the keys: it takes what others sign, and signs what others take.
+    const auto signed_near = all->where.log_in(who);
+    let_in_again(cut_off(), signed_near);
+    auto client = cut_off().client();
+    const auto signed_here = text_of(
+        parse(post_json(
+            client, "/api/v1/auth/login",
+            {{"email", who.email}, {"password", good_password}, {"tenant_slug", who.slug}})),
+        "/access_token");
+    EXPECT_EQ(read(near(), signed_here).status, 200);
+    EXPECT_EQ(number(cut_off(), "insula_feed_silent"), 1);
     all->behind.set(gate::mode::pass);
     is_heard(cut_off());
     refused_at_once(cut_off(), who.token, 401, "invalid_token");
-    EXPECT_EQ(read(cut_off(), all->where.log_in(who)).status, 200);
+    EXPECT_EQ(read(cut_off(), signed_near).status, 200);
 }
 
 INSTANTIATE_TEST_SUITE_P(how, revocation_unheard,
