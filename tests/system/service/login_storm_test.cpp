@@ -61,7 +61,7 @@ TEST(login_storm, G16_is_refused_early_in_bounded_memory_while_tokens_go_on_work
         }
         for (int i = 0; i < people; ++i) {
             all[static_cast<std::size_t>(i)].write(login_request(json::serialize(
-                json::object{{"email", "storm-" + std::to_string(i) + "@example.org"},
+                json::object{{"email", "nobody-" + std::to_string(i) + "@storm.example"},
                              {"password", good_password}})));
         }
         for (auto& client : all) {
