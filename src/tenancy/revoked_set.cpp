@@ -1,6 +1,7 @@
 #include "revoked_set.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace insula::tenancy {
 namespace {
@@ -28,8 +29,7 @@ verdict verdict_of(tenant_status status) {
 }  // namespace
 
 bool revoked_set::has_room(time_point at) {
-    // The queue counts, too: the same few sessions may be named again and again.
-    if (size() < entries_max_ && order_.size() < entries_max_) {
+    if (size() < entries_max_) {
         return true;
     }
     overflow(at);
@@ -46,66 +46,93 @@ void revoked_set::remember(feed_change::kind what, const uuid& subject, time_poi
 
 void revoked_set::apply(const feed_change& change, time_point at) {
     switch (change.what) {
-        case feed_change::kind::session: {
-            if (has_room(at)) {
-                auto& entry = sessions_[change.subject];
-                entry = {std::max(entry.version, change.version.value_or(ended)), at};
-                remember(change.what, change.subject, at);
-            }
+        case feed_change::kind::session:
+            return apply_session(change, at);
+        case feed_change::kind::tenant:
+            return apply_tenant(change, at);
+        case feed_change::kind::account:
+            return apply_account(change, at);
+    }
+}
+
+void revoked_set::apply_session(const feed_change& change, time_point at) {
+    const auto version = change.version.value_or(ended);
+    if (const auto found = sessions_.find(change.subject); found != sessions_.end()) {
+        found->second = {std::max(found->second.version, version), at};
+    } else if (has_room(at)) {
+        sessions_.emplace(change.subject, aged{version, at});
+        remember(change.what, change.subject, at);
+    }
+}
+
+void revoked_set::apply_tenant(const feed_change& change, time_point at) {
+    const bool queues = !lasts(change.status);
+    if (const auto found = tenants_.find(change.subject); found != tenants_.end()) {
+        auto& state = found->second;
+        if (change.status == tenant_status::ready && !state.in_order) {
+            tenants_.erase(found);
             return;
         }
-        case feed_change::kind::tenant:
-            if (change.status == tenant_status::ready) {
-                tenants_.erase(change.subject);
-            } else if (has_room(at)) {
-                tenants_[change.subject] = {change.status, at};
-                if (!lasts(change.status)) {
-                    remember(change.what, change.subject, at);
-                }
-            } else if (lasts(change.status)) {
-                incomplete_until_ = time_point::max();  // until it is read afresh
-            }
-            return;
-        case feed_change::kind::account:
-            if (!change.closed) {
-                closed_.erase(change.subject);
-            } else if (has_room(at)) {
-                closed_[change.subject] = at;
-                remember(change.what, change.subject, at);
-            }
-            return;
+        state.status = change.status;
+        state.at = at;
+        if (queues && !std::exchange(state.in_order, true)) {
+            remember(change.what, change.subject, at);
+        }
+    } else if (change.status == tenant_status::ready) {
+        return;
+    } else if (has_room(at)) {
+        tenants_.emplace(change.subject, tenant_state{change.status, at, queues});
+        if (queues) {
+            remember(change.what, change.subject, at);
+        }
+    } else if (!queues) {
+        incomplete_until_ = time_point::max();  // until it is read afresh
+    }
+}
+
+void revoked_set::apply_account(const feed_change& change, time_point at) {
+    if (const auto found = accounts_.find(change.subject); found != accounts_.end()) {
+        found->second = {change.closed, at};
+    } else if (change.closed && has_room(at)) {
+        accounts_.emplace(change.subject, account_state{true, at});
+        remember(change.what, change.subject, at);
     }
 }
 
 void revoked_set::forget(const remembered& what) {
+    const auto forget_in = [&](auto& map) {
+        const auto found = map.find(what.subject);
+        if (found->second.at <= what.at) {
+            map.erase(found);
+        } else {
+            remember(what.what, what.subject, found->second.at);
+        }
+    };
     switch (what.what) {
         case feed_change::kind::session:
-            if (const auto found = sessions_.find(what.subject);
-                found != sessions_.end() && found->second.at <= what.at) {
-                sessions_.erase(found);
-            }
-            return;
+            return forget_in(sessions_);
         case feed_change::kind::tenant:
-            if (const auto found = tenants_.find(what.subject); found != tenants_.end() &&
-                                                                found->second.at <= what.at &&
-                                                                !lasts(found->second.status)) {
-                tenants_.erase(found);
+            if (auto& state = tenants_.at(what.subject); lasts(state.status)) {
+                state.in_order = false;
+                return;
             }
-            return;
+            return forget_in(tenants_);
         case feed_change::kind::account:
-            if (const auto found = closed_.find(what.subject);
-                found != closed_.end() && found->second <= what.at) {
-                closed_.erase(found);
-            }
-            return;
+            return forget_in(accounts_);
     }
 }
 
 void revoked_set::expire(time_point now) {
     while (!order_.empty() && order_.front().at + keep_ <= now) {
-        forget(order_.front());
+        const auto first = order_.front();
         order_.pop_front();
+        forget(first);
     }
+}
+
+bool revoked_set::is_closed(const uuid& account) const noexcept {
+    const auto found = accounts_.find(account);
+    return found != accounts_.end() && found->second.closed;
 }
 
 verdict revoked_set::check(const token::claims& who) const noexcept {
@@ -115,8 +142,8 @@ verdict revoked_set::check(const token::claims& who) const noexcept {
             return verdict::over;
         }
     }
-    if (!closed_.empty() && (closed_.contains(who.subject.value()) ||
-                             (who.actor && closed_.contains(who.actor->value())))) {
+    if (!accounts_.empty() &&
+        (is_closed(who.subject.value()) || (who.actor && is_closed(who.actor->value())))) {
         return verdict::over;
     }
     if (who.tenant && !tenants_.empty()) {

@@ -45,7 +45,7 @@ public:
 
     verdict check(const token::claims& who) const noexcept;
     std::size_t size() const noexcept {
-        return sessions_.size() + tenants_.size() + closed_.size();
+        return sessions_.size() + tenants_.size() + accounts_.size();
     }
     /// Until then this does not hold everything that counts.
     time_point incomplete_until() const noexcept { return incomplete_until_; }
@@ -61,6 +61,11 @@ private:
     struct tenant_state {
         tenant_status status;
         time_point at;
+        bool in_order;
+    };
+    struct account_state {
+        bool closed;
+        time_point at;
     };
     struct remembered {
         time_point at;
@@ -70,14 +75,19 @@ private:
 
     bool has_room(time_point at);
     void remember(feed_change::kind what, const uuid& subject, time_point at);
+    void apply_session(const feed_change& change, time_point at);
+    void apply_tenant(const feed_change& change, time_point at);
+    void apply_account(const feed_change& change, time_point at);
     void forget(const remembered& what);
+    bool is_closed(const uuid& account) const noexcept;
 
     std::size_t entries_max_;
     std::chrono::milliseconds keep_;
     std::unordered_map<uuid, aged> sessions_;
     std::unordered_map<uuid, tenant_state> tenants_;
-    std::unordered_map<uuid, time_point> closed_;
-    /// Nearly in the order of time; what was said again since is passed over.
+    std::unordered_map<uuid, account_state> accounts_;
+    /// Each of them once at most, nearly in the order of time. What was said again since it was put
+    /// here goes to the end when its turn comes, and is kept longer for that.
     std::deque<remembered> order_;
     time_point incomplete_until_ = time_point::min();
 };

@@ -132,12 +132,30 @@ TEST_F(remembered, G65_what_does_not_fit_makes_it_incomplete_until_it_is_out_of_
     EXPECT_EQ(set_.size(), 0U);
 }
 
-TEST_F(remembered, G65_the_same_session_again_and_again_is_bounded_too) {
+TEST_F(remembered, G65_the_same_again_and_again_takes_the_room_of_one) {
+    const auto closed = user_id::make();
+    const auto other = somebody();
     for (int i = 0; i < 1000; ++i) {
+        now_ += 1s;
         session(who_, 4 + i);
+        account(closed, true);
+        account(closed, false);
+        account(closed, true);
+        tenant(other, tenant_status::failed);
+        tenant(other, tenant_status::suspended);
+        tenant(other, tenant_status::ready);
+        tenant(other, tenant_status::failed);
+        set_.expire(now_);
     }
-    EXPECT_EQ(set_.size(), 1U);
-    EXPECT_EQ(set_.incomplete_until(), now_ + keep);
+    EXPECT_EQ(set_.size(), 3U);
+    EXPECT_EQ(set_.incomplete_until(), revoked_set::time_point::min());
+    who_.session_version = 1002;
+    // Kept from when it was said last.
+    set_.expire(now_ + keep - 1ms);
+    EXPECT_EQ(set_.check(who_), verdict::over);
+    EXPECT_EQ(set_.size(), 3U);
+    set_.expire(now_ + keep);
+    EXPECT_EQ(set_.size(), 0U);
 }
 
 TEST_F(remembered, a_lasting_state_that_does_not_fit_is_missing_until_all_is_read_afresh) {
