@@ -1,5 +1,8 @@
 #include "etag.hpp"
 
+#include "insula/core/base64.hpp"
+#include "insula/core/crypto.hpp"
+
 #include <algorithm>
 #include <charconv>
 
@@ -59,6 +62,7 @@ std::optional<std::vector<entity_tag>> parse_tags(std::string_view rest) {
 }
 
 std::optional<std::int32_t> version_of(std::string_view opaque) {
+    opaque = opaque.substr(0, opaque.find('-'));
     if (opaque.size() < 2 || opaque.front() != 'v' || opaque[1] == '0') {
         return std::nullopt;
     }
@@ -84,6 +88,21 @@ std::optional<std::string> joined(const http::request& r, std::string_view name)
         }
     }
     return all;
+}
+
+/// If-None-Match names that tag, weakly compared, or any.
+bool client_has(const http::request& r, std::string_view quoted) {
+    const auto text = joined(r, "If-None-Match");
+    if (!text) {
+        return false;
+    }
+    if (*text == "*") {
+        return true;
+    }
+    const auto tags = parse_tags(*text);
+    return tags && std::ranges::any_of(*tags, [&](const entity_tag& tag) {
+               return tag.opaque == quoted.substr(1, quoted.size() - 2);
+           });
 }
 
 }  // namespace
@@ -115,17 +134,18 @@ result<std::optional<if_match>> read_if_match(const http::request& r) {
 }
 
 bool not_modified(const http::request& r, std::int32_t version) {
-    const auto text = joined(r, "If-None-Match");
-    if (!text) {
-        return false;
+    return client_has(r, etag(version));
+}
+
+http::response answer_tagged(const http::request& r, std::int32_t version, std::string body) {
+    const auto digest = sha256(body);
+    const auto tag = "\"v" + std::to_string(version) + "-" +
+                     base64url_encode(bytes_view(digest).first(12)) + "\"";
+    const bool reads = r.method == http::method::get || r.method == http::method::head;
+    if (reads && client_has(r, tag)) {
+        return http::response(304, {}, {}).set("ETag", tag);
     }
-    if (*text == "*") {
-        return true;
-    }
-    const auto tags = parse_tags(*text);
-    return tags && std::ranges::any_of(*tags, [&](const entity_tag& tag) {
-               return version_of(tag.opaque) == version;
-           });
+    return http::response::json(200, std::move(body)).set("ETag", tag);
 }
 
 }  // namespace insula::api

@@ -34,7 +34,7 @@ answer list_my_tenants(user_context&);
 // tenants.cpp
 answer read_tenant(user_context&);
 answer change_tenant(admin_context&);
-http::response answer_tenant(const identity::tenant_view& tenant);
+http::response answer_tenant(const http::request& r, const identity::tenant_view& tenant);
 // tenant_life.cpp
 answer create_tenant(user_context&);
 answer delete_tenant(owner_context&);

@@ -109,6 +109,14 @@ result<std::optional<identity::idempotency>> idempotency_of(const user_context& 
                          (c.who.actor ? c.who.actor->str() : "-"));
 }
 
+runtime::awaitable<result<bool>> repeated(anonymous_context& c,
+                                          const std::optional<identity::idempotency>& key) {
+    if (!key) {
+        co_return false;
+    }
+    co_return co_await key->repeated(c.app.identity.control, c.request.deadline);
+}
+
 answer give_again(anonymous_context& c, const identity::idempotency& key) {
     co_return rebuilt(co_await key.read(c.app.identity.control, c.request.deadline));
 }

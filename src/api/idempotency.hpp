@@ -36,6 +36,11 @@ std::string time_mark(std::chrono::seconds after);
 result<std::optional<identity::idempotency>> idempotency_of(const anonymous_context& c);
 result<std::optional<identity::idempotency>> idempotency_of(const user_context& c);
 
+/// True: a repeat, which does nothing but give the first answer again, and so is not counted by a
+/// limit on what is done. False without a key.
+runtime::awaitable<result<bool>> repeated(anonymous_context& c,
+                                          const std::optional<identity::idempotency>& key);
+
 /// What was answered the first time.
 answer give_again(anonymous_context& c, const identity::idempotency& key);
 answer give_again(member_context& c, const identity::idempotency& key);

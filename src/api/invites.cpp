@@ -55,9 +55,15 @@ error no_such_invite() {
     return {errc::not_found, "There is no pending invitation with this id in your tenant."};
 }
 
-/// So many mails to one address (or of one invitation), whoever of the tenant has them sent.
-result<> within_mails(admin_context& c, std::string_view whose) {
-    return within_rate(c.app, "resend", "invite " + c.who.tenant->str() + " " + std::string(whose));
+/// So many mails to one address and in all, whoever of the tenant has them sent.
+result<> within_mails(admin_context& c, std::string_view email_canonical) {
+    const auto tenant = c.who.tenant->str();
+    if (auto to_one =
+            within_rate(c.app, "resend", "invite " + tenant + " " + std::string(email_canonical));
+        !to_one) {
+        return to_one;
+    }
+    return within_rate(c.app, "invite", tenant);
 }
 
 }  // namespace
@@ -71,8 +77,14 @@ answer create_invite(admin_context& c) {
     if (!wanted) {
         co_return wanted.error();
     }
-    if (auto rate = within_mails(c, wanted->email.canonical()); !rate) {
-        co_return rate.error();
+    const auto again = co_await repeated(c, *key);
+    if (!again) {
+        co_return again.error();
+    }
+    if (!*again) {
+        if (auto rate = within_mails(c, wanted->email.canonical()); !rate) {
+            co_return rate.error();
+        }
     }
     const identity::invite_form form{std::move(wanted->email), to_role(wanted->role)};
     identity::once_only<identity::created_invite> once;
@@ -152,10 +164,8 @@ answer resend_invite(admin_context& c) {
     if (!id) {
         co_return no_such_invite();
     }
-    if (auto rate = within_mails(c, id->str()); !rate) {
-        co_return rate.error();
-    }
-    if (auto done = co_await identity::renew_invite(c.app.identity, c.who, *id, c.caller());
+    const auto within = [&c](std::string_view email) { return within_mails(c, email); };
+    if (auto done = co_await identity::renew_invite(c.app.identity, c.who, *id, within, c.caller());
         !done) {
         co_return done.error();
     }

@@ -25,11 +25,11 @@ void write_member(json_writer& out, const identity::member& member) {
         .end_object();
 }
 
-http::response answer_member(const identity::member& member) {
+http::response answer_member(const http::request& r, const identity::member& member) {
     std::string text;
     json_writer out(text);
     write_member(out, member);
-    return http::response::json(200, std::move(text)).set("ETag", etag(member.version));
+    return answer_tagged(r, member.version, std::move(text));
 }
 
 error no_such_member() {
@@ -92,10 +92,7 @@ answer read_member(member_context& c) {
     if (!member) {
         co_return member.error();
     }
-    if (not_modified(c.request, member->version)) {
-        co_return http::response(304, {}, {}).set("ETag", etag(member->version));
-    }
-    co_return answer_member(*member);
+    co_return answer_member(c.request, *member);
 }
 
 answer change_member(admin_context& c) {
@@ -112,7 +109,7 @@ answer change_member(admin_context& c) {
     if (!changed) {
         co_return changed.error();
     }
-    co_return answer_member(*changed);
+    co_return answer_member(c.request, *changed);
 }
 
 // For members, because everybody may leave; sending somebody else away takes an admin, which the

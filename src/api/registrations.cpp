@@ -103,8 +103,15 @@ answer register_tenant(anonymous_context& c) {
     if (!form) {
         co_return form.error();
     }
-    if (auto rate = within_rate(c.app, "register", "account " + form->email.canonical()); !rate) {
-        co_return rate.error();
+    const auto again = co_await repeated(c, *key);
+    if (!again) {
+        co_return again.error();
+    }
+    if (!*again) {
+        if (auto rate = within_rate(c.app, "register", "account " + form->email.canonical());
+            !rate) {
+            co_return rate.error();
+        }
     }
     identity::once_only<identity::registered> once;
     if (*key) {

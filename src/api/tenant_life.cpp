@@ -123,7 +123,7 @@ answer restore_tenant(owner_context& c) {
     if (!restored) {
         co_return restored.error();
     }
-    co_return answer_tenant(*restored);
+    co_return answer_tenant(c.request, *restored);
 }
 
 namespace schema {

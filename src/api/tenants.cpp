@@ -14,7 +14,7 @@ BOOST_DESCRIBE_STRUCT(tenant_patch, (), (name))
 
 }  // namespace
 
-http::response answer_tenant(const identity::tenant_view& tenant) {
+http::response answer_tenant(const http::request& r, const identity::tenant_view& tenant) {
     std::string text;
     json_writer(text)
         .begin_object()
@@ -25,7 +25,7 @@ http::response answer_tenant(const identity::tenant_view& tenant) {
         .member("role", token::name(tenant.role))
         .member("created_at", tenant.created_at)
         .end_object();
-    return http::response::json(200, std::move(text)).set("ETag", etag(tenant.version));
+    return answer_tagged(r, tenant.version, std::move(text));
 }
 
 answer read_tenant(user_context& c) {
@@ -34,10 +34,7 @@ answer read_tenant(user_context& c) {
     if (!tenant) {
         co_return tenant.error();
     }
-    if (not_modified(c.request, tenant->version)) {
-        co_return http::response(304, {}, {}).set("ETag", etag(tenant->version));
-    }
-    co_return answer_tenant(*tenant);
+    co_return answer_tenant(c.request, *tenant);
 }
 
 answer change_tenant(admin_context& c) {
@@ -63,7 +60,7 @@ answer change_tenant(admin_context& c) {
     if (!changed) {
         co_return changed.error();
     }
-    co_return answer_tenant(*changed);
+    co_return answer_tenant(c.request, *changed);
 }
 
 namespace schema {

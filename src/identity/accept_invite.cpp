@@ -137,8 +137,7 @@ runtime::awaitable<void> note_failure(context& with, user_id user, const caller&
 /// The account there is, by its password: somebody who belongs to no tenant cannot log in first.
 runtime::awaitable<result<joining>> by_password(context& with, const acceptance& form,
                                                 const found_invite& found,
-                                                const within_attempts& attempts,
-                                                const caller& from) {
+                                                const within_limits& attempts, const caller& from) {
     if (!form.password) {
         co_return error(errc::unauthenticated,
                         "This address has an account: send its access token, or its password.");
@@ -165,7 +164,7 @@ runtime::awaitable<result<joining>> by_password(context& with, const acceptance&
 
 runtime::awaitable<result<joining>> who_joins(context& with, const acceptance& form,
                                               const token::claims* who, const found_invite& found,
-                                              const within_attempts& attempts, const caller& from) {
+                                              const within_limits& attempts, const caller& from) {
     if (who != nullptr) {
         if (!found.invited || found.invited->id != who->subject) {
             co_return not_for_you();
@@ -197,7 +196,7 @@ runtime::awaitable<result<invite_preview>> preview_invite(context& with, const o
         co_return found.error();
     }
     if (found->accepted) {
-        co_return no_such_invitation();
+        co_return error(errc::not_found, "The invitation has been accepted already; log in.");
     }
     if (auto refused = refuse_by_state(found->status, token::role::none)) {
         co_return *refused;
@@ -208,7 +207,7 @@ runtime::awaitable<result<invite_preview>> preview_invite(context& with, const o
 
 runtime::awaitable<result<joined>> accept_invite(context& with, const acceptance& form,
                                                  const token::claims* who,
-                                                 const within_attempts& attempts, caller from) {
+                                                 const within_limits& attempts, caller from) {
     auto found = co_await look_up(with, form.token, from.until);
     if (!found) {
         co_return found.error();

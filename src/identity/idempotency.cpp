@@ -70,6 +70,17 @@ result<stored_answer> idempotency::unsealed(const pg::result_set& rows) const {
     return stored_answer{*text, row.get<timestamp>(1)};
 }
 
+runtime::awaitable<result<bool>> idempotency::repeated(pg::pool& control,
+                                                       runtime::deadline until) const {
+    pg::unit work;
+    work.add(find, key_hash_);
+    const auto answer = co_await control.run(std::move(work), until);
+    if (!answer) {
+        co_return pg::to_error(answer.error());
+    }
+    co_return !answer->front().empty();
+}
+
 runtime::awaitable<result<stored_answer>> idempotency::read(pg::pool& control,
                                                             runtime::deadline until) const {
     pg::unit work;

@@ -22,11 +22,13 @@ constexpr pg::statement list{"invites.list", INSULA_INVITE
 constexpr pg::statement read_one{"invites.read", INSULA_INVITE " and id = $2"};
 constexpr pg::statement create{
     "invites.create",
-    "select control.create_invite($1, $2::bigint::integer, $3, $4, $5, $6, $7, $8, $9, $10)"};
+    "select control.create_invite($1, $2::bigint::integer, $3, $4, $5, $6, $7, $8, $9, $10,"
+    " $11)"};
 constexpr pg::statement withdraw{
     "invites.withdraw", "select control.withdraw_invite($1, $2::bigint::integer, $3, $4, $5)"};
 constexpr pg::statement renew{
-    "invites.renew", "select control.renew_invite($1, $2::bigint::integer, $3, $4, $5, $6, $7)"};
+    "invites.renew",
+    "select control.renew_invite($1, $2::bigint::integer, $3, $4, $5, $6, $7, $8)"};
 // Where the mail goes and what it says: an account's own address, when there is one.
 constexpr pg::statement find_addressee{
     "invites.addressee",
@@ -34,7 +36,8 @@ constexpr pg::statement find_addressee{
     " on a.email_canonical = $2 and a.released_at is null where t.id = $1"};
 constexpr pg::statement find_invited{
     "invites.invited",
-    "select t.name, coalesce(a.email, i.email), a.full_name, i.role from control.invite i"
+    "select t.name, coalesce(a.email, i.email), a.full_name, i.role, i.email_canonical"
+    " from control.invite i"
     " join control.tenant t on t.id = i.tenant_id left join control.account a"
     " on a.email_canonical = i.email_canonical and a.released_at is null"
     " where i.tenant_id = $1 and i.id = $2 and i.accepted_at is null and i.expires_at > now()"};
@@ -80,6 +83,7 @@ runtime::awaitable<result<created_invite>> create_invite(context& with, const to
         co_return pg::to_error(found.error());
     }
     const auto addressee = found->front().only();
+    const auto to = addressee.get<std::optional<std::string>>(1).value_or(form.email.str());
 
     created_invite made{invite_id::make(), {}};
     auto token = random_token_256();
@@ -88,11 +92,11 @@ runtime::awaitable<result<created_invite>> create_invite(context& with, const to
     once.add_to(work, made);
     const std::size_t created = work.size();
     work.add(create, who.session, who.session_version, who.subject, *who.tenant, made.id,
-             form.email.str(), form.email.canonical(), token::name(form.role),
+             form.email.str(), form.email.canonical(), to, token::name(form.role),
              secret_keys::stored_form(token.view()), lifetime_of(accept_invite_purpose));
     add_mail(work, with.keys,
              {.purpose = {},
-              .to = addressee.get<std::optional<std::string>>(1).value_or(form.email.str()),
+              .to = to,
               .full_name = addressee.get<std::optional<std::string>>(2).value_or(""),
               .token = std::move(token),
               .tenant_name = addressee.get<std::string>(0),
@@ -161,7 +165,7 @@ runtime::awaitable<result<>> withdraw_invite(context& with, const token::claims&
 }
 
 runtime::awaitable<result<>> renew_invite(context& with, const token::claims& who, invite_id id,
-                                          caller from) {
+                                          const within_limits& mails, caller from) {
     pg::unit look;
     look.add(find_invited, *who.tenant, id);
     const auto found = co_await with.control.run(std::move(look), from.until);
@@ -172,13 +176,17 @@ runtime::awaitable<result<>> renew_invite(context& with, const token::claims& wh
         co_return no_such_invite();
     }
     const auto invited = found->front().only();
+    if (auto within = mails(invited.get<std::string_view>(4)); !within) {
+        co_return within.error();
+    }
+    const auto to = invited.get<std::string>(1);
     auto token = random_token_256();
     pg::unit work;
-    work.add(renew, who.session, who.session_version, who.subject, *who.tenant, id,
+    work.add(renew, who.session, who.session_version, who.subject, *who.tenant, id, to,
              secret_keys::stored_form(token.view()), lifetime_of(accept_invite_purpose));
     add_mail(work, with.keys,
              {.purpose = {},
-              .to = invited.get<std::string>(1),
+              .to = to,
               .full_name = invited.get<std::optional<std::string>>(2).value_or(""),
               .token = std::move(token),
               .tenant_name = invited.get<std::string>(0),

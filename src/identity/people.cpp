@@ -55,6 +55,11 @@ error refused_people(const pg::pg_error& failure, error nobody) {
     if (failure.state == password_changed_state) {
         return wrong_password();
     }
+    if (failure.state == assumed_state) {
+        return {errc::forbidden,
+                "Not with an assumed identity: who owns a tenant is for its owners to decide, and "
+                "leaving it for the person."};
+    }
     if (failure.state == nobody_state) {
         return nobody;
     }

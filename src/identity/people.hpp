@@ -10,6 +10,7 @@ inline constexpr pg::sqlstate already_member_state{"IP002"};
 inline constexpr pg::sqlstate invite_accepted_state{"IP003"};
 inline constexpr pg::sqlstate other_version_state{"IP004"};
 inline constexpr pg::sqlstate password_changed_state{"IP005"};
+inline constexpr pg::sqlstate assumed_state{"IP006"};
 inline constexpr pg::sqlstate nobody_state{"IP404"};
 
 error no_such_member();

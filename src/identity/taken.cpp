@@ -9,9 +9,11 @@ error taken(const pg::pg_error& failure) {
         return {errc::slug_taken, "Another tenant has this slug. Choose another one."};
     }
     if (failure.violates("account_email_taken")) {
-        return {errc::email_taken,
-                "There is an account with this e-mail address. Log in with it, or use another "
-                "address."};
+        return {
+            errc::email_taken,
+            "There is an account with this e-mail address: log in with it. If the log-in fails, "
+            "choose a new password (POST /api/v1/auth/forgot-password); if you belong to no "
+            "tenant any more, ask to be invited to one; or use another address."};
     }
     return tenancy::to_error(failure);
 }

@@ -45,6 +45,10 @@ public:
     std::optional<error> explain(const pg::pg_error& failure);
     bool answered() const noexcept { return answered_; }
 
+    /// True: there is an answer already, to this body or another one, so nothing will be done. (A
+    /// look: two that come at once may both be told false.)
+    runtime::awaitable<result<bool>> repeated(pg::pool& control, runtime::deadline until) const;
+
     /// Error: overloaded, also when the answer has expired at this very moment.
     runtime::awaitable<result<stored_answer>> read(pg::pool& control,
                                                    runtime::deadline until) const;

@@ -2,7 +2,7 @@
 // Invitations to a tenant. The token is in the mail and nowhere else: kept as its hash, another one
 // with every mail, good for 7 days and for one acceptance. An invitation is its inviter's
 // responsibility: it is withdrawn when that member is removed or may not make it any more
-// (docs/decisions/0008).
+// (docs/decisions/0009).
 
 #include "insula/core/values.hpp"
 #include "insula/identity/context.hpp"
@@ -42,10 +42,14 @@ struct created_invite {
     timestamp created_at;
 };
 
-/// Takes an admin, and an owner to invite an owner. The mail goes to the address as the account
-/// has it, when there is one. One transaction with its mail and audit row (member.invite), and
-/// with the answer when there is a key. Errors: already_member, invite_pending, forbidden, those of
-/// `once`, those of add_assert_session.
+/// Asked before something is done that is done only so often to one address, a mail sent or a
+/// password checked; its error (rate_limited) is the answer then.
+using within_limits = std::function<result<>(std::string_view email_canonical)>;
+
+/// Takes an admin, and an owner (no assumed one) to invite an owner. The mail goes to the address
+/// as the account has it, when there is one. One transaction with its mail and audit row
+/// (member.invite), and with the answer when there is a key. Errors: already_member,
+/// invite_pending, forbidden, those of `once`, those of add_assert_session.
 runtime::awaitable<result<created_invite>> create_invite(context& with, const token::claims& who,
                                                          const invite_form& form, caller from,
                                                          once_only<created_invite> once = {});
@@ -62,9 +66,10 @@ runtime::awaitable<result<invite>> read_invite(context& with, const token::claim
 /// Its token is nobody's then. An owner's invitation takes an owner. Audited as member.invite.
 runtime::awaitable<result<>> withdraw_invite(context& with, const token::claims& who, invite_id id,
                                              caller from);
-/// A new token and its whole time again; the old token is nobody's. As withdraw_invite.
+/// A new token and its whole time again; the old token is nobody's. As withdraw_invite; `mails` is
+/// asked before.
 runtime::awaitable<result<>> renew_invite(context& with, const token::claims& who, invite_id id,
-                                          caller from);
+                                          const within_limits& mails, caller from);
 
 /// What whoever holds the token may know.
 struct invite_preview {
@@ -96,10 +101,6 @@ struct joined {
     user_id user;
 };
 
-/// Asked before a password is checked: rate_limited when the account's address was tried too
-/// often.
-using within_attempts = std::function<result<>(std::string_view email_canonical)>;
-
 /// Exactly once, whoever else tries. `who`: the claims of an access token, when one was sent; its
 /// account must be the one with the invitation's address. Without: a new account is made, its
 /// address verified, or the password is that of the account there is. Audited as member.join.
@@ -108,6 +109,6 @@ using within_attempts = std::function<result<>(std::string_view email_canonical)
 /// token nor password), invalid_credentials, forbidden (another account), rate_limited.
 runtime::awaitable<result<joined>> accept_invite(context& with, const acceptance& form,
                                                  const token::claims* who,
-                                                 const within_attempts& attempts, caller from);
+                                                 const within_limits& attempts, caller from);
 
 }  // namespace insula::identity

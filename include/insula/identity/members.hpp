@@ -43,15 +43,16 @@ struct member_change {
     std::optional<std::vector<std::int32_t>> if_versions{};
 };
 
-/// Takes an admin; an owner to make or unmake an owner (forbidden). The member's access tokens are
-/// refused from now on and refreshed ones say the new role. Invitations of the member's that the
-/// new role may not make are withdrawn. Audited as member.role_change. Errors: not_found,
-/// forbidden, last_owner, precondition_failed.
+/// Takes an admin; an owner (no assumed one) to make or unmake an owner (forbidden). The member's
+/// access tokens are refused from now on and refreshed ones say the new role. Invitations of the
+/// member's that the new role may not make are withdrawn. Audited as member.role_change. Errors:
+/// not_found, forbidden, last_owner, precondition_failed.
 runtime::awaitable<result<member>> change_member_role(context& with, const token::claims& who,
                                                       member_change what, token::role role,
                                                       caller from);
 
-/// Takes an admin, for an owner an owner; but everybody may leave. The member's sessions in this
+/// Takes an admin, for an owner an owner (no assumed one); but everybody may leave, if it is really
+/// that person. The member's sessions in this
 /// tenant end, its pending invitations are withdrawn. Audited as member.remove. Errors: not_found,
 /// forbidden, last_owner, precondition_failed.
 runtime::awaitable<result<>> remove_member(context& with, const token::claims& who,

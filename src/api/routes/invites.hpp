@@ -66,7 +66,7 @@ inline constexpr auto invites_rows = std::to_array<row>({
                                  .request = &schema::invite_token_form,
                                  .response = &schema::invite_preview,
                                  .errors = previewing}),
-     {.body = body_rule::json, .rate = "accept"}},
+     {.body = body_rule::json, .rate = "anonymous"}},
     {post,
      "/api/v1/invites/accept",
      anonymous<&accept_invite>(

@@ -99,22 +99,26 @@ $$;
 create trigger feed_change after update on control.tenant for each row
     when (old.status <> new.status) execute function control.feed_tenant();
 
--- An account that is closed takes its sessions with it, and those in which it acts for somebody else. It is in the
--- feed itself, too: a login that had looked before may make a session behind this.
+-- An account that is closed, or released by a registration that failed, takes its sessions with it, and those in which
+-- it acts for somebody else. It is in the feed itself, too: a login that had looked before may make a session behind
+-- this.
 create function control.feed_account() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_open boolean := new.active and new.released_at is null;
 begin
-    perform control.add_to_feed('account', new.id, case when new.active then 'open' else 'closed' end);
-    if not new.active then
+    perform control.add_to_feed('account', new.id, case when v_open then 'open' else 'closed' end);
+    if not v_open then
         perform control.end_user_sessions(new.id, null, 'account_closed');
     end if;
     return null;
 end
 $$;
 create trigger feed_change after update on control.account for each row
-    when (old.active <> new.active) execute function control.feed_account();
+    when ((old.active and old.released_at is null) <> (new.active and new.released_at is null))
+    execute function control.feed_account();
 
 create function control.feed_key() returns trigger
 language plpgsql security definer

@@ -2,7 +2,8 @@
 -- lock who asks and what there is: an owner who is made a member by somebody else a moment before, or the other of
 -- two last owners, has not been overlooked (G24). All run with the caller's rights; p_tenant is from verified claims.
 -- Raises, besides those of assert_session: IS005 not allowed, IP001 the last owner, IP002 a member already, IP003
--- an invitation that was accepted, IP004 another version, IP005 a password that has changed, IP404 nobody, nothing.
+-- an invitation that was accepted, IP004 another version, IP005 a password that has changed, IP006 an identity that is
+-- assumed only, IP404 nobody, nothing.
 
 -- The ETag of a membership.
 alter table control.membership add column version integer not null default 1;
@@ -15,6 +16,8 @@ create table control.invite (
     -- As typed by whoever invites, and in the form in which addresses are compared.
     email text not null,
     email_canonical text not null,
+    -- Where the last mail went: the address as the account has it, when there was one.
+    sent_to text not null,
     role text not null check (role in ('owner', 'admin', 'member')),
     -- SHA-256 of the 256-bit token in the mail; another one with every mail.
     token_hash bytea not null unique check (octet_length(token_hash) = 32),
@@ -59,10 +62,22 @@ begin
 end
 $$;
 
+-- Who owns a tenant is not for an operator to decide who acts as an owner for a quarter of an hour: it would last.
+create function control.assert_not_assumed(p_session uuid) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from control.session s where s.id = p_session and s.operator_user_id is not null) then
+        raise exception using errcode = 'IP006', message = 'session ' || p_session || ' is of an assumed identity';
+    end if;
+end
+$$;
+
 -- The rules that both changes of a member share, behind the tenant's lock: the member's row, locked. p_becomes is
 -- null for one who goes.
-create function control.lock_member(p_mine text, p_actor uuid, p_tenant uuid, p_user uuid, p_becomes text,
-                                    p_versions integer[]) returns control.membership
+create function control.lock_member(p_session uuid, p_mine text, p_actor uuid, p_tenant uuid, p_user uuid,
+                                    p_becomes text, p_versions integer[]) returns control.membership
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -79,6 +94,9 @@ begin
     end if;
     if v_member.role = p_becomes then
         return v_member;
+    end if;
+    if 'owner' in (v_member.role, p_becomes) or (p_becomes is null and p_user = p_actor) then
+        perform control.assert_not_assumed(p_session);
     end if;
     if 'owner' in (v_member.role, p_becomes) and p_mine <> 'owner' then
         raise exception using errcode = 'IS005', message = 'user ' || p_actor || ' is no owner of ' || p_tenant;
@@ -102,7 +120,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mine text := control.assert_role(p_session, p_version, p_actor, p_tenant, 'admin');
-    v_member control.membership := control.lock_member(v_mine, p_actor, p_tenant, p_user, p_role, p_versions);
+    v_member control.membership := control.lock_member(p_session, v_mine, p_actor, p_tenant, p_user, p_role,
+                                                              p_versions);
 begin
     if v_member.role <> p_role then
         update control.membership m set role = p_role, version = m.version + 1
@@ -125,7 +144,7 @@ as $$
 declare
     v_mine text := control.assert_role(p_session, p_version, p_actor, p_tenant,
                                        case when p_user = p_actor then 'member' else 'admin' end);
-    v_member control.membership := control.lock_member(v_mine, p_actor, p_tenant, p_user, null, p_versions);
+    v_member control.membership := control.lock_member(p_session, v_mine, p_actor, p_tenant, p_user, null, p_versions);
 begin
     update control.membership m set status = 'removed', version = m.version + 1
         where m.tenant_id = p_tenant and m.user_id = p_user;
@@ -139,13 +158,16 @@ $$;
 -- Two invitations of one address at once: the unique index invite_pending lets one of them through.
 create function control.create_invite(
     p_session uuid, p_version integer, p_actor uuid, p_tenant uuid, p_invite uuid, p_email text,
-    p_canonical text, p_role text, p_token_hash bytea, p_lifetime interval) returns timestamptz
+    p_canonical text, p_sent_to text, p_role text, p_token_hash bytea, p_lifetime interval) returns timestamptz
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mine text := control.assert_role(p_session, p_version, p_actor, p_tenant, 'admin');
 begin
+    if p_role = 'owner' then
+        perform control.assert_not_assumed(p_session);
+    end if;
     if p_role = 'owner' and v_mine <> 'owner' then
         raise exception using errcode = 'IS005', message = 'user ' || p_actor || ' is no owner of ' || p_tenant;
     end if;
@@ -156,14 +178,17 @@ begin
     end if;
     delete from control.invite i where i.tenant_id = p_tenant and i.email_canonical = p_canonical
         and i.accepted_at is null and i.expires_at <= now();
-    insert into control.invite (id, tenant_id, email, email_canonical, role, token_hash, invited_by, expires_at)
-        values (p_invite, p_tenant, p_email, p_canonical, p_role, p_token_hash, p_actor, now() + p_lifetime);
+    insert into control.invite (id, tenant_id, email, email_canonical, sent_to, role, token_hash, invited_by,
+                                expires_at)
+        values (p_invite, p_tenant, p_email, p_canonical, p_sent_to, p_role, p_token_hash, p_actor,
+                now() + p_lifetime);
     return now();
 end
 $$;
 
 -- A pending invitation, for one who may have made it.
-create function control.lock_invite(p_mine text, p_actor uuid, p_tenant uuid, p_invite uuid) returns control.invite
+create function control.lock_invite(p_session uuid, p_mine text, p_actor uuid, p_tenant uuid, p_invite uuid)
+    returns control.invite
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -175,6 +200,9 @@ begin
         for no key update;
     if not found then
         raise exception using errcode = 'IP404', message = 'no invitation ' || p_invite || ' to ' || p_tenant;
+    end if;
+    if v_invite.role = 'owner' then
+        perform control.assert_not_assumed(p_session);
     end if;
     if v_invite.role = 'owner' and p_mine <> 'owner' then
         raise exception using errcode = 'IS005', message = 'user ' || p_actor || ' is no owner of ' || p_tenant;
@@ -191,30 +219,33 @@ as $$
 declare
     v_mine text := control.assert_role(p_session, p_version, p_actor, p_tenant, 'admin');
 begin
-    perform control.lock_invite(v_mine, p_actor, p_tenant, p_invite);
+    perform control.lock_invite(p_session, v_mine, p_actor, p_tenant, p_invite);
     delete from control.invite i where i.id = p_invite;
 end
 $$;
 
 -- Another token and its whole time again; the old token is nobody's.
 create function control.renew_invite(p_session uuid, p_version integer, p_actor uuid, p_tenant uuid,
-                                     p_invite uuid, p_token_hash bytea, p_lifetime interval) returns void
+                                     p_invite uuid, p_sent_to text, p_token_hash bytea, p_lifetime interval)
+    returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v_mine text := control.assert_role(p_session, p_version, p_actor, p_tenant, 'admin');
 begin
-    perform control.lock_invite(v_mine, p_actor, p_tenant, p_invite);
-    update control.invite i set token_hash = p_token_hash, expires_at = now() + p_lifetime, invited_by = p_actor
+    perform control.lock_invite(p_session, v_mine, p_actor, p_tenant, p_invite);
+    update control.invite i set token_hash = p_token_hash, sent_to = p_sent_to, expires_at = now() + p_lifetime,
+            invited_by = p_actor
         where i.id = p_invite;
 end
 $$;
 
 -- Exactly once: whoever turns accepted_at from null is the one, and makes the member. With p_full_name a new
 -- account is made, p_user its id and p_password_hash its password; without, p_user is whose account it is, and
--- p_password_hash, when it is given, what the password was checked against. The mail with the token came to the
--- address, so it counts as verified; true: it was not before.
+-- p_password_hash, when it is given, what the password was checked against. The mail with the token came to
+-- sent_to, so that is verified, and no other spelling of it: its host may tell the two apart. True: a present
+-- account's address was not verified before.
 create function control.accept_invite(p_token_hash bytea, p_user uuid, p_full_name text, p_password_hash text)
     returns boolean
 language plpgsql
@@ -225,6 +256,7 @@ declare
     v_status text;
     v_invite control.invite;
     v_account control.account;
+    v_verified boolean := false;
 begin
     select i.tenant_id into v_tenant from control.invite i where i.token_hash = p_token_hash;
     select t.status into v_status from control.tenant t where t.id = v_tenant for no key update;
@@ -244,7 +276,7 @@ begin
     end if;
     if p_full_name is not null then
         insert into control.account (id, email, email_canonical, full_name, password_hash, email_verified_at)
-            values (p_user, v_invite.email, v_invite.email_canonical, p_full_name, p_password_hash, now());
+            values (p_user, v_invite.sent_to, v_invite.email_canonical, p_full_name, p_password_hash, now());
     else
         select * into v_account from control.account a
             where a.id = p_user and a.email_canonical = v_invite.email_canonical and a.active
@@ -257,7 +289,8 @@ begin
             raise exception using errcode = 'IP005', message = 'the password of ' || p_user || ' has changed';
         end if;
         update control.account a set email_verified_at = now(), version = a.version + 1, updated_at = now()
-            where a.id = p_user and a.email_verified_at is null;
+            where a.id = p_user and a.email_verified_at is null and a.email = v_invite.sent_to;
+        v_verified := found;
     end if;
     insert into control.membership as m (tenant_id, user_id, role, status)
         values (v_invite.tenant_id, p_user, v_invite.role, 'active')
@@ -267,25 +300,27 @@ begin
     if not found then
         raise exception using errcode = 'IP002', message = 'user ' || p_user || ' is a member of ' || v_tenant;
     end if;
-    return p_full_name is null and v_account.email_verified_at is null;
+    return v_verified;
 end
 $$;
 
-revoke all on function control.role_rank(text), control.assert_role(uuid, integer, uuid, uuid, text),
-    control.lock_member(text, uuid, uuid, uuid, text, integer[]),
+revoke all on function control.assert_not_assumed(uuid), control.role_rank(text),
+    control.assert_role(uuid, integer, uuid, uuid, text),
+    control.lock_member(uuid, text, uuid, uuid, uuid, text, integer[]),
     control.change_member_role(uuid, integer, uuid, uuid, uuid, text, integer[]),
     control.remove_member(uuid, integer, uuid, uuid, uuid, integer[]),
-    control.create_invite(uuid, integer, uuid, uuid, uuid, text, text, text, bytea, interval),
-    control.lock_invite(text, uuid, uuid, uuid), control.withdraw_invite(uuid, integer, uuid, uuid, uuid),
-    control.renew_invite(uuid, integer, uuid, uuid, uuid, bytea, interval),
+    control.create_invite(uuid, integer, uuid, uuid, uuid, text, text, text, text, bytea, interval),
+    control.lock_invite(uuid, text, uuid, uuid, uuid), control.withdraw_invite(uuid, integer, uuid, uuid, uuid),
+    control.renew_invite(uuid, integer, uuid, uuid, uuid, text, bytea, interval),
     control.accept_invite(bytea, uuid, text, text) from public;
-grant execute on function control.role_rank(text), control.assert_role(uuid, integer, uuid, uuid, text),
-    control.lock_member(text, uuid, uuid, uuid, text, integer[]),
+grant execute on function control.assert_not_assumed(uuid), control.role_rank(text),
+    control.assert_role(uuid, integer, uuid, uuid, text),
+    control.lock_member(uuid, text, uuid, uuid, uuid, text, integer[]),
     control.change_member_role(uuid, integer, uuid, uuid, uuid, text, integer[]),
     control.remove_member(uuid, integer, uuid, uuid, uuid, integer[]),
-    control.create_invite(uuid, integer, uuid, uuid, uuid, text, text, text, bytea, interval),
-    control.lock_invite(text, uuid, uuid, uuid), control.withdraw_invite(uuid, integer, uuid, uuid, uuid),
-    control.renew_invite(uuid, integer, uuid, uuid, uuid, bytea, interval),
+    control.create_invite(uuid, integer, uuid, uuid, uuid, text, text, text, text, bytea, interval),
+    control.lock_invite(uuid, text, uuid, uuid, uuid), control.withdraw_invite(uuid, integer, uuid, uuid, uuid),
+    control.renew_invite(uuid, integer, uuid, uuid, uuid, text, bytea, interval),
     control.accept_invite(bytea, uuid, text, text) to {role:app};
 grant select, insert, update, delete on control.invite to {role:app};
 grant select, delete on control.invite to {role:worker};

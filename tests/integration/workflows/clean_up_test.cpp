@@ -130,10 +130,12 @@ TEST_F(clean_up, invitations_go_a_week_after_their_time_accepted_or_not) {
     life_process one(database);
     const auto host = make_ready(one, "host");
     const auto add = [&](const char* mail, const char* expires, const char* accepted) {
-        run("insert into control.invite (id, tenant_id, email, email_canonical, role, token_hash,"
+        run("insert into control.invite (id, tenant_id, email, email_canonical, sent_to, role, "
+            "token_hash,"
             " invited_by, expires_at, accepted_at) select gen_random_uuid(), '" +
-            host.tenant.str() + "', '" + mail + "', '" + mail + "', 'member', sha256('" + mail +
-            "'), '" + host.user.str() + "', now() + '" + expires + "'::interval, " + accepted);
+            host.tenant.str() + "', '" + mail + "', '" + mail + "', '" + mail +
+            "', 'member', sha256('" + mail + "'), '" + host.user.str() + "', now() + '" + expires +
+            "'::interval, " + accepted);
     };
     add("pending@x", "6 days", "null");
     add("accepted@x", "6 days", "now()");

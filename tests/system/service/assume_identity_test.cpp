@@ -1,6 +1,7 @@
 // An operator acts as a member of a tenant: who may be assumed, what may be done so, how it is seen
 // and how it ends.
 #include "described.hpp"
+#include "people.hpp"
 
 #include <future>
 
@@ -209,6 +210,50 @@ TEST_F(system_assumed, what_is_the_persons_own_stays_so) {
     refused("POST", "/api/v1/admin/tenants/" + who.tenant_id + "/suspend");
     refused("DELETE", "/api/v1/admin/tenants/" + who.tenant_id, {{"confirm", who.slug}});
     refused("GET", "/api/v1/admin/tasks");
+}
+
+TEST_F(system_assumed, who_owns_the_tenant_is_not_for_an_operator_to_decide) {
+    auto who = where_->make_person("owns");
+    const auto member = make_member(*where_, who, "member");
+    const auto second = make_member(*where_, who, "owner");
+    const auto heir = "/api/v1/invites/" + invited(client_, who, "heir@example.net", "owner");
+    const auto own = who.token;
+    who.token = assumed_token(who);
+    const auto state = [&] {
+        return value(
+            "select md5(concat((select string_agg(m::text, ',' order by user_id) from "
+            "control.membership m where tenant_id = '" +
+            who.tenant_id +
+            "'), (select string_agg(i::text, ',') from control.invite i where tenant_id = '" +
+            who.tenant_id + "'), (select count(*) from control.audit_log)))");
+    };
+    const auto before = state();
+    const std::pair<const char*, http_answer> refused[] = {
+        {"inviting an owner", invite(client_, who, "operator@example.net", "owner")},
+        {"withdrawing that", client_.send("DELETE", heir, who.auth())},
+        {"sending it again", client_.send("POST", heir + "/resend", who.auth())},
+        {"making an owner", set_role(client_, who, member, "owner")},
+        {"unmaking one", set_role(client_, who, second, "admin")},
+        {"unmaking oneself", set_role(client_, who, who, "admin")},
+        {"removing an owner", remove(client_, who, second)},
+        {"leaving", remove(client_, who, who)}};
+    for (const auto& [what, answer] : refused) {
+        EXPECT_TRUE(is_problem(answer, 403, "forbidden")) << what;
+        EXPECT_THAT(answer.body, HasSubstr("Not with an assumed identity")) << what;
+    }
+    EXPECT_EQ(state(), before);
+    auto as_member = member;
+    as_member.token = assumed_token(member);
+    EXPECT_EQ(remove(client_, as_member, as_member).status, 403) << "nor is it for a member";
+    EXPECT_EQ(membership(*where_, member), "member active");
+    // Everything else is as the member's role has it.
+    EXPECT_EQ(set_role(client_, who, second, "owner").status, 200) << "which it is already";
+    EXPECT_EQ(invite(client_, who, "helped@example.net", "admin").status, 201);
+    EXPECT_EQ(set_role(client_, who, member, "admin").status, 200);
+    EXPECT_EQ(remove(client_, who, member).status, 204);
+    who.token = own;
+    EXPECT_EQ(client_.send("DELETE", heir, who.auth()).status, 204);
+    EXPECT_EQ(set_role(client_, who, second, "admin").status, 200);
 }
 
 TEST_F(system_assumed, G14_without_the_operators_right_it_is_over) {

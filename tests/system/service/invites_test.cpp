@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <barrier>
+#include <fstream>
 #include <thread>
 
 namespace insula::test {
@@ -126,6 +127,7 @@ TEST_F(system_invites, G50_somebody_new_is_invited_and_joins_with_a_verified_add
     // Once.
     EXPECT_TRUE(is_problem(accept_as_new(client_, token), 409, "conflict"));
     EXPECT_TRUE(is_problem(preview(token), 404, "not_found"));
+    EXPECT_THAT(text_of(parse(preview(token)), "/detail"), HasSubstr("accepted already; log in"));
     EXPECT_TRUE(is_problem(change("GET", id, owner), 404, "not_found"));
     EXPECT_TRUE(is_problem(change("DELETE", id, owner), 404, "not_found"));
     EXPECT_TRUE(is_problem(change("POST", id, owner, "/resend"), 404, "not_found"));
@@ -183,6 +185,12 @@ TEST_F(system_invites, somebody_who_belongs_to_no_tenant_joins_by_the_password) 
     const auto member = make_member(where(), owner, "admin");
     ASSERT_EQ(remove(client_, owner, member).status, 204);
     EXPECT_TRUE(is_problem(log_in(client_, member), 401, "invalid_credentials"));
+    const auto registered =
+        post_json(client_, "/api/v1/auth/register",
+                  registration_form(where().fresh_slug("instead"), member.email));
+    EXPECT_TRUE(is_problem(registered, 409, "email_taken"));
+    EXPECT_THAT(text_of(parse(registered), "/detail"), HasSubstr("ask to be invited"))
+        << "log-in sends nobody here, so this must not only send to log-in";
     const auto known = where().mailed_tokens(member.email);
     (void)invited(client_, owner, member.email, "member");
     const auto token = where().wait_for_mail(member.email, known);
@@ -249,6 +257,38 @@ TEST_F(system_invites, a_new_account_needs_a_name_and_a_good_password) {
                   email + "'"),
               "t")
         << "whoever has the mail's token has the mailbox";
+}
+
+TEST_F(system_invites, only_the_address_that_a_mail_went_to_counts_as_verified) {
+    const auto owner = where().make_person("verifies");
+    const auto other = fresh_address("unverified");
+    auto typed = other;  // one address to us; its host may see two
+    typed[0] = 'U';
+    (void)invited(client_, owner, typed, "member");
+    const auto token = where().wait_for_mail(typed);
+    ASSERT_EQ(post_json(client_, "/api/v1/auth/register",
+                        registration_form(where().fresh_slug("unverified"), other))
+                  .status,
+              202);
+    ASSERT_EQ(accept(client_, token, {{"password", good_password}}).status, 200);
+    person who = owner;
+    who.email = other;
+    EXPECT_TRUE(is_problem(log_in(client_, who), 403, "email_not_verified"));
+    // Mailed to an account that is somebody's no more: the new one has the address of the mail.
+    const auto gone = make_member(where(), owner, "member");
+    ASSERT_EQ(remove(client_, owner, gone).status, 204);
+    auto shouted = gone.email;
+    shouted[0] = 'M';
+    const auto mails = where().mailed_tokens(gone.email);
+    (void)invited(client_, owner, shouted, "member");
+    const auto mailed = where().wait_for_mail(gone.email, mails);
+    where().database().query_admin("update control.account set released_at = now() where id = $1",
+                                   {gone.user_id});
+    const auto joined = accept_as_new(client_, mailed);
+    ASSERT_EQ(joined.status, 200) << joined.text();
+    EXPECT_EQ(where().database().value_admin("select email from control.account where id = '" +
+                                             text_of(parse(joined), "/user_id") + "'"),
+              gone.email);
 }
 
 TEST_F(system_invites, who_may_invite_whom_and_whom_not_twice) {
@@ -484,9 +524,9 @@ TEST_F(system_invites, are_looked_at_accepted_and_mailed_only_so_often) {
     const auto from = [](int address) {
         return http_fields{{"X-Forwarded-For", "203.0.113." + std::to_string(address)}};
     };
-    // Tokens cannot be tried out: five an hour from one address, both routes together.
+    // Five acceptances an hour from one address; looking takes nothing of them away.
     const std::string guess(43, 'x');
-    for (int i = 0; i < 5; ++i) {
+    for (int i = 0; i < 10; ++i) {
         const auto answer =
             i % 2 == 0 ? accept(client, guess, {}, from(1))
                        : post_json(client, "/api/v1/invites/preview", {{"token", guess}}, from(1));
@@ -508,18 +548,53 @@ TEST_F(system_invites, are_looked_at_accepted_and_mailed_only_so_often) {
                            "rate_limited"));
     EXPECT_TRUE(is_problem(log_in(client, known), 429, "rate_limited"));
     EXPECT_EQ(accept(client, token, {}, known.auth_with(from(21))).status, 200);
-    // And nobody is flooded with mails.
+}
+
+TEST_F(system_invites, nobody_is_flooded_with_mails_and_a_repeat_that_sends_none_does_not_count) {
+    served limited(where().variables_with({{"INSULA_RATE_LIMIT", "on"}}));
+    auto client = limited.client();
+    const auto owner = where().make_person("floods");
     const auto email = fresh_address("flooded");
-    for (int i = 0; i < 3; ++i) {
-        const auto id = invited(client, owner, email, "member");
-        EXPECT_EQ(client.send("DELETE", "/api/v1/invites/" + id, owner.auth()).status, 204);
+    const http_fields key{{"Idempotency-Key", "flooded"}};
+    std::string id;
+    for (int i = 0; i < 5; ++i) {
+        const auto made = invite(client, owner, email, "member", key);
+        ASSERT_EQ(made.status, 201) << "one mail, " << i << " repeats: " << made.text();
+        id = text_of(parse(made), "/id");
     }
+    const auto again = [&] {
+        return client.send("POST", "/api/v1/invites/" + id + "/resend", owner.auth());
+    };
+    EXPECT_EQ(again().status, 202);
+    EXPECT_EQ(again().status, 202);
+    EXPECT_TRUE(is_problem(again(), 429, "rate_limited")) << "three in all";
+    EXPECT_EQ(client.send("DELETE", "/api/v1/invites/" + id, owner.auth()).status, 204);
     EXPECT_TRUE(is_problem(invite(client, owner, email, "member"), 429, "rate_limited"));
-    const auto id = invited(client, owner, fresh_address("unhurried"), "member");
-    for (int i = 0; i < 4; ++i) {
-        const auto again = client.send("POST", "/api/v1/invites/" + id + "/resend", owner.auth());
-        EXPECT_EQ(again.status, i < 3 ? 202 : 429) << again.text();
+    EXPECT_EQ(mails_to(email), "3");
+    EXPECT_EQ(invite(client, owner, email, "member", key).status, 201) << "what was answered first";
+    EXPECT_EQ(invite(client, owner, fresh_address("unhurried"), "member").status, 201);
+}
+
+TEST_F(system_invites, of_one_tenant_go_out_only_so_many) {
+    const temporary_folder folder;
+    std::ofstream(folder.path() + "/limits.toml") << "[rate_limit]\ninvite = \"1/h burst 3\"\n";
+    served limited(where().variables_with({{"INSULA_RATE_LIMIT", "on"}}),
+                   {"--config", folder.path() + "/limits.toml"});
+    auto client = limited.client();
+    const auto owner = where().make_person("spams");
+    const auto admin = make_member(where(), owner, "admin");
+    (void)invited(client, owner, fresh_address("spammed"), "member");
+    const auto id = invited(client, admin, fresh_address("spammed"), "member");
+    const auto again = [&] {
+        return client.send("POST", "/api/v1/invites/" + id + "/resend", owner.auth());
+    };
+    EXPECT_EQ(again().status, 202);
+    EXPECT_TRUE(is_problem(again(), 429, "rate_limited"));
+    for (const auto& by : {owner, admin}) {
+        EXPECT_TRUE(is_problem(invite(client, by, fresh_address("spammed"), "member"), 429,
+                               "rate_limited"));
     }
+    EXPECT_EQ(invite(client, where().make_person("quiet"), fresh_address(), "member").status, 201);
 }
 
 TEST_F(system_invites, G23_a_repeat_gets_the_first_answer_and_sends_no_second_mail) {

@@ -74,6 +74,36 @@ TEST_F(system_members, one_is_read_with_its_etag) {
     EXPECT_EQ(membership(where(), member), "admin active");
 }
 
+TEST_F(system_members, not_modified_is_what_reads_the_same) {
+    const auto owner = where().make_person("unmodified");
+    auto member = make_member(where(), owner, "member");
+    const auto read = [&](const std::string& path, const http_fields& more) {
+        return get(client_, path, member.auth_with(more));
+    };
+    const auto path = "/api/v1/members/" + member.user_id;
+    const auto named = read(path, {}).field("ETag").value_or("");
+    EXPECT_EQ(read(path, {{"If-None-Match", named}}).status, 304);
+    ASSERT_EQ(
+        patch_json(client_, "/api/v1/users/me", {{"full_name", "Renamed"}}, member.auth()).status,
+        200);
+    const auto again = read(path, {{"If-None-Match", named}});
+    ASSERT_EQ(again.status, 200) << "the name is part of the answer";
+    EXPECT_NE(again.field("ETag"), named);
+    EXPECT_EQ(read(path, {{"If-None-Match", *again.field("ETag")}}).status, 304);
+
+    const auto tenant = "/api/v1/tenants/" + owner.slug;
+    const auto seen = read(tenant, {}).field("ETag").value_or("");
+    EXPECT_EQ(read(tenant, {{"If-None-Match", seen}}).status, 304);
+    // A membership that was not changed itself: the tag is good for If-Match as before.
+    ASSERT_EQ(set_role(client_, owner, member, "admin", {{"If-Match", named}}).status, 200);
+    member.token = where().log_in(member);
+    EXPECT_EQ(read(tenant, {{"If-None-Match", seen}}).status, 200) << "the own role, too";
+    EXPECT_EQ(
+        patch_json(client_, tenant, {{"name", "With It"}}, member.auth_with({{"If-Match", seen}}))
+            .status,
+        200);
+}
+
 TEST_F(system_members, a_changed_role_needs_a_new_token_and_the_same_role_changes_nothing) {
     const auto owner = where().make_person("role");
     auto member = make_member(where(), owner, "member");

@@ -181,6 +181,20 @@ TEST_F(system_rate_limits, of_registrations_hold_for_an_account_too) {
                    1200));
 }
 
+TEST_F(system_rate_limits, of_registrations_do_not_count_what_is_only_answered_again) {
+    const auto slug = where_.fresh_slug("repeated");
+    const auto send = [&](const std::string& key) {
+        return post_json(client_, "/api/v1/auth/register", registration_form(slug, slug + "@x.org"),
+                         {{"X-Forwarded-For", fresh_address()}, {"Idempotency-Key", key}});
+    };
+    for (int n = 0; n < 6; ++n) {
+        EXPECT_EQ(send("key of " + slug).status, 202) << n;
+    }
+    EXPECT_TRUE(is_problem(send("another"), 409, ""));
+    EXPECT_TRUE(is_problem(send("another"), 409, ""));
+    EXPECT_TRUE(is_limited(send("another"), 1200)) << "what failed was not answered before";
+}
+
 TEST_F(system_rate_limits, ipv6_counts_by_its_network) {
     for (int n = 0; n < 5; ++n) {
         EXPECT_EQ(log_in(fresh_email(), "2001:db8:1:2::" + std::to_string(n)).status, 401);

@@ -65,5 +65,30 @@ TEST(not_modified, compares_weakly) {
     EXPECT_FALSE(check("v2"));
 }
 
+TEST(answer_tagged, is_not_modified_when_row_and_body_are_the_same) {
+    const auto answered = [](std::string value, const char* body, int version = 2,
+                             http::method how = http::method::get) {
+        std::vector<http::field> fields{{"If-None-Match", value}};
+        auto r = request_with(fields);
+        r.method = how;
+        return answer_tagged(r, version, body);
+    };
+    const auto tag_of = [](const http::response& answer) {
+        const auto from = answer.fields().find("ETag: ") + 6;
+        return std::string(answer.fields().substr(from, answer.fields().find("\r\n", from) - from));
+    };
+    const auto first = answered("\"v2\"", "{1}");
+    EXPECT_EQ(first.status(), 200U);
+    const auto tag = tag_of(first);
+    EXPECT_TRUE(tag.starts_with("\"v2-")) << tag;
+    EXPECT_EQ(answered(tag, "{1}").status(), 304U);
+    EXPECT_EQ(tag_of(answered("W/" + tag, "{1}")), tag);
+    EXPECT_EQ(answered(tag, "{1}", 2, http::method::head).status(), 304U);
+    EXPECT_EQ(answered(tag, "{1}", 2, http::method::patch).status(), 200U);
+    EXPECT_EQ(answered(tag, "{2}").status(), 200U);
+    EXPECT_EQ(answered(tag, "{1}", 3).status(), 200U);
+    EXPECT_EQ(read(tag)->versions, std::vector<std::int32_t>{2}) << "If-Match is about the row";
+}
+
 }  // namespace
 }  // namespace insula::api
