@@ -3,6 +3,8 @@
 #include "insula/identity/refresh_token.hpp"
 #include "insula/identity/run_change.hpp"
 
+#include <cstdint>
+
 namespace insula::identity {
 namespace {
 
@@ -67,8 +69,14 @@ runtime::awaitable<result<std::optional<issued_tokens>>> open_session(context& w
     if (!done) {
         co_return pg::to_error(done.error());
     }
-    if (!done->looked_up && !done->answers.front().scalar<bool>()) {
+    const auto ended = done->looked_up
+                           ? std::optional(std::int32_t{1})
+                           : done->answers.front().scalar<std::optional<std::int32_t>>();
+    if (!ended) {
         co_return std::optional<issued_tokens>();
+    }
+    if (*ended > 0) {  // or nobody knows
+        co_await with.revoked.catch_up(from.until);
     }
     if (!opening.stronger_hash.empty()) {
         // By itself: behind the lock that the session was opened under, two log-ins at once would

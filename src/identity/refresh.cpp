@@ -59,7 +59,7 @@ runtime::awaitable<result<issued_tokens>> refresh(context& with, token_service& 
              refresh_lifetime, refresh_again_window, from.ip, from.user_agent, audited,
              from.request_id);
     // The audit row is that of a reuse. A refresh whose answer was lost is asked again: either it
-    // has not happened, or the token is the parent within its window.
+    // has not happened, or the token is the parent and the session knows who made it that.
     auto done = co_await run_change(with.control, std::move(work), audited, from.until);
     if (!done) {
         co_return pg::to_error(done.error());

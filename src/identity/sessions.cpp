@@ -27,7 +27,7 @@ constexpr pg::statement list_own{
     " order by s.created_at desc, s.id desc limit $4"};
 constexpr pg::statement switch_session{
     "sessions.switch",
-    "select status, role, active from"
+    "select status, role, active, ended from"
     " control.switch_session($1, $2::bigint::integer, $3, $4, $5, $6, $7, $8, $9, $10, $11)"};
 constexpr pg::statement read_opened{
     "sessions.opened",
@@ -136,6 +136,9 @@ runtime::awaitable<result<issued_tokens>> switch_tenant(context& with, token_ser
         if (auto refused = why_not(done->answers.front())) {
             co_return *refused;
         }
+    }
+    if (done->looked_up || done->answers.front().front().get<std::int32_t>(3) > 0) {
+        co_await with.revoked.catch_up(from.until);
     }
     if (done->answers.back().empty()) {
         co_return no_such_tenant();  // made, and over already

@@ -13,6 +13,8 @@ create table control.session (
     refresh_expires_at timestamptz,
     parent_hash bytea,
     rotated_at timestamptz,
+    -- The request that did it, which may ask again when the answer to its COMMIT was lost.
+    rotated_by uuid,
     -- An assumed identity names the operator behind it.
     operator_user_id uuid references control.account,
     created_at timestamptz not null default now(),

@@ -50,41 +50,66 @@ begin
 end
 $$;
 
--- After a right password. What was read before it was checked still holds, or nothing is made: the locks make
--- whoever closes the account, changes the password or removes the member come before, and be seen here, or after,
--- and find the session. True when it was made.
-create function control.open_session(
-    p_session uuid, p_user uuid, p_password_hash text, p_tenant uuid, p_role text, p_status text,
-    p_refresh_hash bytea, p_refresh_life interval, p_life interval, p_ip text, p_user_agent text,
-    p_audit uuid, p_request_id text) returns boolean
+-- A person holds a hundred sessions at most, or whoever has stolen one could make so many that nobody ends them in
+-- time. Those whose refresh tokens were used longest ago give way. Behind the account's lock; how many ended.
+create function control.make_room_for_session(p_user uuid) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_count integer;
+begin
+    with beyond as (select s.id from control.session s
+                    where s.user_id = p_user and s.operator_user_id is null and s.ended_at is null
+                        and s.expires_at > now() and s.refresh_expires_at > now()
+                    order by s.last_used_at desc, s.id desc offset 99),
+         locked as (select s.id from control.session s join beyond using (id) where s.ended_at is null
+                    order by s.id for no key update of s)
+    update control.session s set ended_at = now(), end_reason = 'too_many' from locked where s.id = locked.id;
+    get diagnostics v_count = row_count;
+    return v_count;
+end
+$$;
+
+-- After a right password. What was read before it was checked still holds, or nothing is made: the locks make
+-- whoever closes the account, changes the password or removes the member come before, and be seen here, or after,
+-- and find the session. How many others ended for it; null when it was not made.
+create function control.open_session(
+    p_session uuid, p_user uuid, p_password_hash text, p_tenant uuid, p_role text, p_status text,
+    p_refresh_hash bytea, p_refresh_life interval, p_life interval, p_ip text, p_user_agent text,
+    p_audit uuid, p_request_id text) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_ended integer;
 begin
     perform from control.account a
         where a.id = p_user and a.active and a.released_at is null and a.password_hash = p_password_hash
-        for share;
+        for no key update;
     if not found then
-        return false;
+        return null;
     end if;
     if p_tenant is not null then
         perform from control.membership m
             where m.tenant_id = p_tenant and m.user_id = p_user and m.status = 'active' and m.role = p_role
             for share;
         if not found then
-            return false;
+            return null;
         end if;
         perform from control.tenant t where t.id = p_tenant and t.status = p_status;
         if not found then
-            return false;
+            return null;
         end if;
     end if;
+    v_ended := control.make_room_for_session(p_user);
     insert into control.session (id, user_id, tenant_id, refresh_hash, refresh_expires_at, expires_at, ip, user_agent)
         values (p_session, p_user, p_tenant, p_refresh_hash, now() + least(p_refresh_life, p_life), now() + p_life,
                 p_ip, p_user_agent);
-    insert into control.audit_log (id, tenant_id, user_id, action, entity_type, entity_id, ip, request_id)
-        values (p_audit, p_tenant, p_user, 'user.login', 'user', p_user::text, p_ip, p_request_id);
-    return true;
+    insert into control.audit_log (id, tenant_id, user_id, action, entity_type, entity_id, changes, ip, request_id)
+        values (p_audit, p_tenant, p_user, 'user.login', 'user', p_user::text,
+                case when v_ended > 0 then jsonb_build_object('sessions_ended', v_ended) end, p_ip, p_request_id);
+    return v_ended;
 end
 $$;
 
@@ -94,14 +119,16 @@ $$;
 create function control.switch_session(
     p_from uuid, p_version integer, p_user uuid, p_slug text, p_session uuid, p_refresh_hash bytea,
     p_refresh_life interval, p_ip text, p_user_agent text, p_audit uuid, p_request_id text)
-returns table (tenant_id uuid, slug text, name text, status text, cell integer, role text, active boolean)
+returns table (tenant_id uuid, slug text, name text, status text, cell integer, role text, active boolean,
+               ended integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     v record;
+    v_ended integer := 0;
 begin
-    perform from control.account a where a.id = p_user for share;
+    perform from control.account a where a.id = p_user for no key update;
     perform control.assert_signed_in(p_from, p_version, p_user);
     -- Of two tenants with one slug, one has failed and given it back: the other counts.
     select t.id, t.slug, t.name, t.status, t.cell, m.role, m.status = 'active' as active into v
@@ -119,6 +146,7 @@ begin
         if not found then
             return;
         end if;
+        v_ended := control.make_room_for_session(p_user);
         insert into control.session
             (id, user_id, tenant_id, refresh_hash, refresh_expires_at, expires_at, ip, user_agent)
             select p_session, p_user, v.id, p_refresh_hash, least(now() + p_refresh_life, s.expires_at), s.expires_at,
@@ -126,16 +154,19 @@ begin
             from control.session s where s.id = p_from;
         insert into control.audit_log (id, tenant_id, user_id, action, entity_type, entity_id, changes, ip, request_id)
             values (p_audit, v.id, p_user, 'user.login', 'user', p_user::text,
-                    jsonb_build_object('switched_from', p_from), p_ip, p_request_id);
+                    jsonb_build_object('switched_from', p_from)
+                        || case when v_ended > 0 then jsonb_build_object('sessions_ended', v_ended) else '{}' end,
+                    p_ip, p_request_id);
     end if;
-    return query select v.id, v.slug, v.name, v.status, v.cell, v.role, v.active;
+    return query select v.id, v.slug, v.name, v.status, v.cell, v.role, v.active, v_ended;
 end
 $$;
 
 -- One refresh token for the next. The caller has checked that the token is a genuine one of this session (it carries
 -- a proof), and has derived its successor, which is the same whoever derives it and how often.
 --   refreshed  the current token: its successor takes its place, whoever else holds it
---   again      its parent, within p_window of that, and the successor has not been used: the same successor again
+--   again      its parent, within p_window of that, and the successor has not been used: the same successor again.
+--              However late for the request that did it, which looks again when its COMMIT was not answered
 --   refused    the tenant lets nobody in now; nothing changes, and the token is good for later
 --   reused     any other token of this session: somebody holds one that was given to somebody else. It ends
 --   over       there is no such session any more, or no such member
@@ -157,7 +188,8 @@ begin
         v_outcome := 'over';
     elsif v_session.refresh_hash = p_hash then
         v_outcome := case when v_session.refresh_expires_at > now() then 'refreshed' else 'over' end;
-    elsif v_session.parent_hash = p_hash and v_session.rotated_at > now() - p_window then
+    elsif v_session.parent_hash = p_hash
+            and (v_session.rotated_at > now() - p_window or v_session.rotated_by = p_audit) then
         v_outcome := 'again';
     else
         v_outcome := 'reused';
@@ -172,7 +204,7 @@ begin
         elsif v_outcome = 'refreshed' then
             v_facts.refresh_left := least(p_refresh_life, v_facts.session_left);
             update control.session s
-                set parent_hash = s.refresh_hash, refresh_hash = p_successor, rotated_at = now(),
+                set parent_hash = s.refresh_hash, refresh_hash = p_successor, rotated_at = now(), rotated_by = p_audit,
                     refresh_expires_at = now() + v_facts.refresh_left,
                     last_used_at = now(), ip = p_ip, user_agent = p_user_agent
                 where s.id = p_session;
@@ -274,7 +306,7 @@ end
 $$;
 
 revoke all on function control.assert_signed_in(uuid, integer, uuid),
-    control.lets_in(text, text), control.session_facts(uuid),
+    control.lets_in(text, text), control.session_facts(uuid), control.make_room_for_session(uuid),
     control.open_session(uuid, uuid, text, uuid, text, text, bytea, interval, interval, text, text, uuid, text),
     control.switch_session(uuid, integer, uuid, text, uuid, bytea, interval, text, text, uuid, text),
     control.refresh_session(uuid, bytea, bytea, interval, interval, text, text, uuid, text),
@@ -282,7 +314,7 @@ revoke all on function control.assert_signed_in(uuid, integer, uuid),
     control.log_out_everywhere(uuid, integer, uuid, uuid, uuid, text, text),
     control.end_own_session(uuid, integer, uuid, uuid, uuid, text, text) from public;
 grant execute on function control.assert_signed_in(uuid, integer, uuid),
-    control.lets_in(text, text), control.session_facts(uuid),
+    control.lets_in(text, text), control.session_facts(uuid), control.make_room_for_session(uuid),
     control.open_session(uuid, uuid, text, uuid, text, text, bytea, interval, interval, text, text, uuid, text),
     control.switch_session(uuid, integer, uuid, text, uuid, bytea, interval, text, text, uuid, text),
     control.refresh_session(uuid, bytea, bytea, interval, interval, text, text, uuid, text),

@@ -210,6 +210,32 @@ TEST_F(system_lost_commit, G41_sessions_are_refreshed_switched_and_ended_once) {
     }
 }
 
+TEST_F(system_lost_commit, G13_a_refresh_that_hears_of_its_commit_late_logs_nobody_out) {
+    const auto first = log_in_as(client_, who_);
+    const std::string tag = "cut-here-" + where_.fresh_slug();
+    cut(mode::cut_after_sync, tag);
+    auto answer = std::async(std::launch::async, [&] {
+        auto own = served_->client();
+        return refresh_with(own, first.refresh, {{"X-Request-ID", tag}});
+    });
+    wait_until("the cut", [&] { return gate_->sprung(); });
+    gate_->set(mode::refuse);
+    wait_until("the rotation",
+               [&] { return of_session(where_, first.session, "parent_hash is null") == "f"; });
+    // As if nobody had been let in again for longer than the window of a repeat.
+    where_.database().query_admin(
+        "update control.session set rotated_at = now() - interval '11 seconds' where id = $1",
+        {first.session});
+    EXPECT_NE(answer.wait_for(0s), std::future_status::ready) << "it was answered too early";
+    gate_->set(mode::pass);
+    const auto second = tokens_of(answer.get());
+    EXPECT_EQ(of_session(where_, first.session, "ended_at is null"), "t");
+    EXPECT_EQ(audited("token.reuse", first.session), "0");
+    // For everybody else the window is over.
+    EXPECT_TRUE(is_problem(refresh_with(client_, first.refresh), 401, "refresh_token_reused"));
+    EXPECT_FALSE(accepted(client_, second));
+}
+
 TEST_F(system_lost_commit, G41_a_backend_that_still_waits_for_a_lock_is_no_proof_of_absence) {
     sql_connection holder(where_.database().admin_conninfo());
     holder.query("begin; lock table control.audit_log in exclusive mode");

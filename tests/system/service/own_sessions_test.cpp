@@ -3,6 +3,7 @@
 #include "signed_in.hpp"
 
 #include <algorithm>
+#include <thread>
 
 namespace insula::test {
 namespace {
@@ -297,6 +298,62 @@ TEST_F(system_own_sessions, a_switched_session_lives_no_longer_than_its_origin) 
     EXPECT_LE(next.expires_in, 100);
     const auto after = tokens_of(switch_to(next, who.slug));
     EXPECT_LE(after.refresh_expires_in, 100);
+}
+
+TEST_F(system_own_sessions, G10_a_person_has_a_hundred_sessions_at_most) {
+    auto who = where_.make_person("hundred-one");
+    const auto living = [&] {
+        return where_.database().query_admin(
+            "select count(*) from control.session where user_id = $1 and ended_at is null and"
+            " operator_user_id is null",
+            {who.user_id})[0][0];
+    };
+    const auto unused = log_in_as(client_, who);
+    const auto used = log_in_as(client_, who);
+    where_.database().query_admin(
+        "insert into control.session (id, user_id, tenant_id, refresh_hash, refresh_expires_at,"
+        " expires_at, last_used_at) select gen_random_uuid(), s.user_id, s.tenant_id, '\\x00',"
+        " s.refresh_expires_at, s.expires_at, now() from control.session s"
+        " cross join generate_series(1, 97) where s.id = $1",
+        {used.session});
+    ASSERT_EQ(living(), "100");  // with make_person's
+    where_.database().query_admin(
+        "update control.session set last_used_at = now() - interval '1 hour' where id = $1",
+        {unused.session});
+    where_.database().query_admin(
+        "update control.session set last_used_at = now() - interval '2 hours', created_at = now()"
+        " - interval '2 hours' where id = $1",
+        {used.session});
+    // Older than all, and used since.
+    const auto kept = tokens_of(refresh_with(client_, used.refresh));
+    const auto latest = log_in_as(client_, who);
+    EXPECT_EQ(living(), "100");
+    EXPECT_EQ(reason(unused), "too_many");
+    EXPECT_FALSE(accepted(client_, unused)) << "at once, on the process that did it";
+    EXPECT_TRUE(accepted(client_, kept));
+    EXPECT_EQ(where_.database().value_admin(
+                  "select changes->>'sessions_ended' from control.audit_log where action ="
+                  " 'user.login' and user_id = '" +
+                  who.user_id + "' order by created_at desc, id desc limit 1"),
+              "1");
+    EXPECT_TRUE(accepted(client_, tokens_of(switch_to(latest, who.slug))));
+    EXPECT_EQ(living(), "100");
+    // At once: nobody sees ninety-nine where another is just about to make the hundredth.
+    {
+        std::vector<std::jthread> threads;
+        for (int i = 0; i < 8; ++i) {
+            threads.emplace_back([&, i] {
+                auto own = where_.server().client();
+                const auto answer =
+                    i % 2 == 0 ? post_json(own, "/api/v1/auth/switch-tenant",
+                                           {{"tenant_slug", who.slug}}, latest.auth())
+                               : post_json(own, "/api/v1/auth/login",
+                                           {{"email", who.email}, {"password", good_password}});
+                EXPECT_EQ(answer.status, 200) << answer.text();
+            });
+        }
+    }
+    EXPECT_EQ(living(), "100");
 }
 
 TEST_F(system_own_sessions, sessions_are_the_persons_whatever_state_the_tenant_is_in) {
