@@ -142,6 +142,8 @@ result<> within_rate(services& with, std::string_view rate_class, std::string_vi
 
 runtime::awaitable<result<user_context>> authenticate(services& with, http::request& r,
                                                       bool any_tenant_state) {
+    // Silence first: what keys and memory say after that is as fresh as it was then, or fresher.
+    const bool silent = with.identity.revoked.silent();
     const auto token = bearer_token(r);
     if (!token) {
         co_return token.error();
@@ -153,8 +155,6 @@ runtime::awaitable<result<user_context>> authenticate(services& with, http::requ
         co_return invalid_token();
     }
     user_context context{{with, r}, *checked, nullptr};
-    // Silence first: what memory says after that is as fresh as it was then, or fresher.
-    const bool silent = with.identity.revoked.silent();
     auto found = with.identity.revoked.check(context.who);
     if (found == verdict::over) {
         co_return invalid_token();

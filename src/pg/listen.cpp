@@ -68,7 +68,7 @@ struct listener_connection::state final : detail::connection_owner,
     void budget_wanted() noexcept override {}  // its one connection is never idle
 
     void keep(notification what) {
-        if (kept.size() == kept_max) {
+        if (kept.size() >= kept_max) {  // `up` comes in front whatever there is
             kept.pop_front();
         }
         kept.push_back(std::move(what));

@@ -20,7 +20,7 @@ constexpr pg::statement lasting_tenants{
 // One snapshot: what the counter says is there is there. The first batch comes whatever its size.
 constexpr pg::statement read_page{
     "feed.next",
-    "select c.last, b.number, b.changes, b.age, f.kind, f.subject, f.value"
+    "select c.last, b.number, b.changes, b.age, f.kind, f.subject, f.value, clock_timestamp()"
     " from control.feed_counter c left join lateral"
     "  (select w.* from"
     "    (select n.*, row_number() over (order by n.number) as place,"
@@ -98,6 +98,7 @@ runtime::awaitable<pg::pg_result<feed_page>> feed_reader::next(runtime::deadline
     std::int64_t there = last_;
     for (const auto row : answer->front()) {
         there = row.get<std::int64_t>(0);
+        clock_ = row.get<timestamp>(7);
         const auto number = row.get<std::optional<std::int64_t>>(1);
         if (!number) {
             break;

@@ -3,6 +3,7 @@
 
 #include "revoked_set.hpp"
 
+#include "insula/core/time.hpp"
 #include "insula/pg/listen.hpp"
 
 #include <chrono>
@@ -37,11 +38,14 @@ public:
     runtime::awaitable<pg::pg_result<feed_page>> next(runtime::deadline until);
 
     std::int64_t last() const noexcept { return last_; }
+    /// The database's, when next() asked last.
+    timestamp clock() const noexcept { return clock_; }
 
 private:
     pg::listener_connection& on_;
     std::int64_t changes_max_;
     std::int64_t last_ = 0;
+    timestamp clock_;
 };
 
 }  // namespace insula::tenancy

@@ -25,6 +25,9 @@ constexpr unsigned strangers_max = 64;
 constexpr auto incomplete_reload = 60s;
 /// While nothing is heard, keys are read through other connections, so often at most.
 constexpr auto unheard_keys_gap = 1s;
+/// More than this apart from the database's clock, a process takes tokens that are older than what
+/// it remembers (revocations_options::keep is their life and 5 minutes).
+constexpr auto clock_gap_max = 2min;
 
 }  // namespace
 
@@ -160,7 +163,22 @@ runtime::awaitable<bool> revocations::state::look() {
     if (keys_due) {
         keys_due = !co_await reload_keys(runtime::deadline::after(page_limit));
     }
-    co_return !keys_due;
+    co_return clock_is_right() && !keys_due;
+}
+
+bool revocations::state::clock_is_right() {
+    // Read after the database's: a slow answer counts as ahead, and page_limit bounds that.
+    const auto ahead = options.clock->now() - reader->clock();
+    const bool right = std::chrono::abs(ahead) <= clock_gap_max;
+    if (!right && clock_was_right) {
+        observe::error(
+            "feed.clock",
+            {{"what", "this machine's clock is wrong, so the database decides every request"},
+             {"seconds_ahead_of_the_database",
+              std::chrono::duration_cast<std::chrono::seconds>(ahead).count()}});
+    }
+    clock_was_right = right;
+    return right;
 }
 
 runtime::awaitable<void> revocations::state::follow_keys_unheard() {
@@ -207,7 +225,9 @@ runtime::awaitable<bool> revocations::state::read(revoked_set* afresh) {
         if (page->gap) {
             observe::info("feed.gap", {{"last", hearing->last.load()}});
             loaded = false;
-            bell.set();  // the next look reads everything, and comes at once
+            if (afresh == nullptr) {
+                bell.set();  // the next look reads everything, and comes at once
+            }
             co_return false;
         }
         keys_due = keys_due || page->keys;

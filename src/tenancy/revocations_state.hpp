@@ -70,6 +70,7 @@ struct revocations::state : std::enable_shared_from_this<state> {
     /// Signs and checks with what the keys are now, though the feed is away.
     runtime::awaitable<void> follow_keys_unheard();
     void take(revoked_set& into, const feed_page& page) const;
+    bool clock_is_right();
     void tell(bool heard_now);
     /// True when a look that began after this call has succeeded.
     runtime::awaitable<bool> next_look(runtime::deadline until);
@@ -98,6 +99,7 @@ struct revocations::state : std::enable_shared_from_this<state> {
     bool loaded = false;
     bool keys_due = false;
     bool was_heard = false;
+    bool clock_was_right = true;
     std::uint64_t begun = 0;
     std::uint64_t finished = 0;
     std::uint64_t succeeded = 0;

@@ -1,4 +1,5 @@
 #pragma once
+#include "insula/core/time.hpp"
 #include "insula/pg/pool.hpp"
 #include "insula/tenancy/tenant.hpp"
 #include "insula/token/claims.hpp"
@@ -31,6 +32,9 @@ struct revocations_options {
     std::size_t entries_max = 200'000;
     std::chrono::milliseconds look_every{250};
     std::chrono::milliseconds silent_after{1000};
+    /// That of this process. Two minutes away from the database's nothing counts as heard: tokens
+    /// would be taken here whose revocation is forgotten.
+    const clock_source* clock = &system_clock_source();
 };
 
 /// What was revoked within an access token's life, in memory: sessions that ended or aged, tenants

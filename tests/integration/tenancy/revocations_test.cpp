@@ -232,6 +232,43 @@ TEST_F(revocations, numbers_that_are_missing_or_went_back_are_read_afresh) {
     EXPECT_EQ(revoked_->check(claims), verdict::over);
 }
 
+TEST_F(revocations, a_hole_that_stays_is_no_reason_to_hurry) {
+    for (int i = 0; i < 3; ++i) {
+        end(another_session(a_));
+    }
+    database_.raw().query_admin("delete from control.feed_batch where number = 2");
+    const auto failed = [&] {
+        return metrics_.counter("insula_feed_looks_total", "", {{"outcome", "failed"}}).value();
+    };
+    auto options = usual();
+    options.look_every = 100ms;
+    EXPECT_FALSE(start(options, 1ms));
+    wait_until("a look", [&] { return failed() > 2; });
+    const auto began = std::chrono::steady_clock::now();
+    const auto before = failed();
+    wait_until("five more", [&] { return failed() >= before + 5; });
+    EXPECT_GT(std::chrono::steady_clock::now() - began, 300ms);
+    EXPECT_TRUE(revoked_->silent());
+    database_.raw().query_admin("delete from control.feed_batch where number = 1");
+    wait_until("the feed to be heard", [&] { return !revoked_->silent(); });
+}
+
+TEST_F(revocations, G14_with_a_wrong_clock_the_database_decides) {
+    manual_clock clock(now());
+    auto options = usual();
+    options.clock = &clock;
+    ASSERT_TRUE(start(options));
+    for (const auto apart : {-3min, 3min}) {
+        clock.set(now() + apart);
+        catch_up();
+        EXPECT_TRUE(revoked_->silent()) << apart.count();
+        clock.set(now() + apart / 2);
+        wait_until("the feed to be heard", [&] { return !revoked_->silent(); });
+    }
+    loop_.await(revoked_->stop());  // before its clock
+    revoked_.reset();
+}
+
 TEST_F(revocations, G65_beyond_its_room_the_database_decides_and_it_recovers) {
     auto options = usual();
     options.entries_max = 100;
