@@ -191,7 +191,8 @@ begin
 end
 $$;
 
--- An hour is four lives of an access token: nobody looks for older rows, and whoever missed some loads afresh.
+-- An hour is four lives of an access token: nobody looks for older rows, and whoever missed some loads afresh. Only
+-- those before the first younger one: the clock may have been wrong for a while, and a hole is never filled again.
 create function control.clean_feed(p_limit integer) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -201,7 +202,10 @@ declare
 begin
     with old as (delete from control.feed_batch b
                  where b.number in (select o.number from control.feed_batch o
-                                    where o.numbered_at < now() - interval '1 hour' order by o.number limit p_limit)
+                                    where o.number < coalesce((select min(k.number) from control.feed_batch k
+                                                               where k.numbered_at >= now() - interval '1 hour'),
+                                                              9223372036854775807)
+                                    order by o.number limit p_limit)
                  returning b.xact, b.began_at),
          gone as (delete from control.feed_change c using old
                   where c.xact = old.xact and c.began_at = old.began_at)

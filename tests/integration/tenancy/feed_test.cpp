@@ -220,6 +220,22 @@ TEST_F(feed, old_rows_go_and_the_numbers_go_on) {
     EXPECT_EQ(std::stoi(last()), std::stoi(before) + 1);
 }
 
+TEST_F(feed, what_a_fast_clock_wrote_keeps_what_follows_it) {
+    for (int i = 0; i < 6; ++i) {
+        app_.query(
+            fmt::format("select control.end_session('{}', 'test')", add_sessions(tenant_, 1)));
+    }
+    database_.raw().query_admin(
+        "update control.feed_batch set numbered_at = now() + case when number = 3"
+        " then interval '2 hours' else interval '-61 minutes' end");
+    sql_connection worker(database_.conninfo(database_.roles().worker()));
+    worker.query("select control.clean_feed(1000)");
+    // No hole: a reader that begins before one would begin for ever.
+    EXPECT_EQ(database_.raw().value_admin(
+                  "select string_agg(number::text, ' ' order by number) from control.feed_batch"),
+              "3 4 5 6 7");
+}
+
 TEST_F(feed, a_key_that_has_retired_is_revoked_and_forgotten_in_its_time) {
     const auto add = [&](const std::string& kid, const std::string& state, const std::string& age) {
         database_.raw().query_admin(
