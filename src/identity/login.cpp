@@ -161,35 +161,30 @@ audit::entry failed_login(const caller& from, std::optional<user_id> user) {
 }
 
 /// In whose log it is noted: the tenant that was named, when it is one of the person's; otherwise
-/// all of them, because somebody tries their member's password.
-std::vector<std::optional<tenant_id>> concerned(const account& who, const login_form& form) {
-    constexpr std::size_t tenants_max = 10;
-    std::vector<std::optional<tenant_id>> tenants;
+/// its first, because somebody tries a member's password. One row whoever it is: a row for each of
+/// them would take longer, and tell the address of a person with many (G15).
+std::optional<tenant_id> concerned(const account& who, const login_form& form) {
+    std::optional<tenant_id> first;
     if (who.known) {
         for (const auto& t : who.tenants) {
             if (form.tenant_slug && t.where.slug == *form.tenant_slug) {
-                return {t.where.id};
+                return t.where.id;
             }
-            if (t.active && tenants.size() < tenants_max) {
-                tenants.emplace_back(t.where.id);
+            if (t.active && !first) {
+                first = t.where.id;
             }
         }
     }
-    if (tenants.empty()) {
-        tenants.emplace_back();
-    }
-    return tenants;
+    return first;
 }
 
-/// The rows commit before the answer goes out; their own failure must not turn a 401 into something
+/// The row commits before the answer goes out; its own failure must not turn a 401 into something
 /// else.
 runtime::awaitable<void> note_failure(context& with, const account& who, const login_form& form,
                                       const caller& from) {
     pg::unit work;
-    for (const auto& tenant : concerned(who, form)) {
-        audit::add(work, failed_login(from, who.known ? std::optional(who.id) : std::nullopt),
-                   tenant);
-    }
+    audit::add(work, failed_login(from, who.known ? std::optional(who.id) : std::nullopt),
+               concerned(who, form));
     (void)co_await with.control.run(std::move(work), from.until);
 }
 
