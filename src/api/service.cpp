@@ -53,7 +53,7 @@ std::vector<http::rate_class> rate_classes(double scale) {
         {"login", 5 / minute, 5},  {"refresh", 10 / minute, 10}, {"register", 3 / hour, 3},
         {"verify", 5 / minute, 5}, {"resend", 3 / hour, 3},      {"forgot", 3 / hour, 3},
         {"accept", 5 / hour, 5},   {"invite", 50 / hour, 50},    {"anonymous", 10, 20},
-        {"session", 50, 100},
+        {"session", 50, 100},      {"tenants", 10 / hour, 10},
     };
     for (auto& one : classes) {
         one.per_second *= scale;

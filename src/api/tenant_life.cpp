@@ -2,6 +2,7 @@
 
 #include "insula/identity/tenant_life.hpp"
 
+#include "authenticate.hpp"
 #include "handlers.hpp"
 #include "idempotency.hpp"
 #include "schemas.hpp"
@@ -69,6 +70,15 @@ answer create_tenant(user_context& c) {
     auto form = body<identity::tenant_form>(c.request);
     if (!form) {
         co_return form.error();
+    }
+    const auto again = co_await repeated(c, *key);
+    if (!again) {
+        co_return again.error();
+    }
+    if (!*again) {  // each is a schema, a role and a run
+        if (auto rate = within_rate(c.app, "tenants", c.who.subject.str()); !rate) {
+            co_return rate.error();
+        }
     }
     identity::once_only<identity::created_tenant> once;
     if (*key) {

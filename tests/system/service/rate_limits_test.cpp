@@ -167,6 +167,26 @@ TEST_F(system_rate_limits, of_switching_tenants_hold_for_a_person_whatever_the_s
     EXPECT_EQ(switch_from(log_in_as(home, where_.make_person("not-switching"))).status, 404);
 }
 
+TEST_F(system_rate_limits, of_making_tenants_hold_for_a_person_whatever_the_session) {
+    const auto who = where_.make_person("founder");
+    auto home = where_.server().client();
+    const auto make = [&](const std::string& slug, const std::string& key) {
+        auto fields = log_in_as(home, who).auth();
+        fields.emplace_back("Idempotency-Key", key);
+        return post_json(client_, "/api/v1/tenants", {{"name", "One of many"}, {"slug", slug}},
+                         fields);
+    };
+    for (int n = 0; n < 10; ++n) {
+        EXPECT_TRUE(is_problem(make(who.slug, "taken " + std::to_string(n)), 409, "slug_taken"));
+    }
+    EXPECT_TRUE(is_limited(make(where_.fresh_slug("many"), "new"), 360));
+    const auto other = where_.make_person("other-founder");
+    EXPECT_EQ(post_json(client_, "/api/v1/tenants",
+                        {{"name", "Another's"}, {"slug", where_.fresh_slug("more")}}, other.auth())
+                  .status,
+              202);
+}
+
 TEST_F(system_rate_limits, of_registrations_hold_for_an_account_too) {
     const auto who = where_.make_person("registered");
     for (int n = 0; n < 3; ++n) {
