@@ -187,27 +187,11 @@ std::string describe(const found_invite& found) {
     return changes;
 }
 
-}  // namespace
-
-runtime::awaitable<result<invite_preview>> preview_invite(context& with, const opaque_token& token,
-                                                          runtime::deadline until) {
-    auto found = co_await look_up(with, token, until);
-    if (!found) {
-        co_return found.error();
-    }
-    if (found->accepted) {
-        co_return error(errc::not_found, "The invitation has been accepted already; log in.");
-    }
-    if (auto refused = refuse_by_state(found->status, token::role::none)) {
-        co_return *refused;
-    }
-    co_return invite_preview{std::move(found->email), std::move(found->to.name), found->role,
-                             found->expires_at, !found->invited};
-}
-
-runtime::awaitable<result<joined>> accept_invite(context& with, const acceptance& form,
-                                                 const token::claims* who,
-                                                 const within_limits& attempts, caller from) {
+/// Nullopt: the password was right, and what it was checked against has changed since.
+runtime::awaitable<result<std::optional<joined>>> try_accept(context& with, const acceptance& form,
+                                                             const token::claims* who,
+                                                             const within_limits& attempts,
+                                                             const caller& from) {
     auto found = co_await look_up(with, form.token, from.until);
     if (!found) {
         co_return found.error();
@@ -232,10 +216,51 @@ runtime::awaitable<result<joined>> accept_invite(context& with, const acceptance
              from.request_id, audit_id::make());
     auto done = co_await run_change(with.control, std::move(work), audited, from.until);
     if (!done) {
+        if (done.error().state == password_changed_state) {
+            co_return std::optional<joined>();
+        }
         co_return refused_people(done.error(), no_such_invitation());
     }
     found->to.user = joins->user;
-    co_return std::move(found->to);
+    co_return std::optional<joined>(std::move(found->to));
+}
+
+}  // namespace
+
+runtime::awaitable<result<invite_preview>> preview_invite(context& with, const opaque_token& token,
+                                                          runtime::deadline until) {
+    auto found = co_await look_up(with, token, until);
+    if (!found) {
+        co_return found.error();
+    }
+    if (found->accepted) {
+        co_return error(errc::not_found, "The invitation has been accepted already; log in.");
+    }
+    if (auto refused = refuse_by_state(found->status, token::role::none)) {
+        co_return *refused;
+    }
+    co_return invite_preview{std::move(found->email), std::move(found->to.name), found->role,
+                             found->expires_at, !found->invited};
+}
+
+runtime::awaitable<result<joined>> accept_invite(context& with, const acceptance& form,
+                                                 const token::claims* who,
+                                                 const within_limits& attempts, caller from) {
+    // The same password under new costs, stored by a log-in meanwhile, is such a change; so is a
+    // password that is another one now, and then the second look says so. Counted once.
+    constexpr int attempts_max = 3;
+    const within_limits counted_already = [](std::string_view) { return result<>(); };
+    for (int attempt = 0; attempt < attempts_max; ++attempt) {
+        auto done =
+            co_await try_accept(with, form, who, attempt == 0 ? attempts : counted_already, from);
+        if (!done) {
+            co_return done.error();
+        }
+        if (*done) {
+            co_return std::move(**done);
+        }
+    }
+    co_return wrong_password();
 }
 
 }  // namespace insula::identity

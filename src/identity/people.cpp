@@ -52,9 +52,6 @@ error refused_people(const pg::pg_error& failure, error nobody) {
     if (failure.state == other_version_state) {
         return {errc::precondition_failed, "The member has changed since; read it again."};
     }
-    if (failure.state == password_changed_state) {
-        return wrong_password();
-    }
     if (failure.state == assumed_state) {
         return {errc::forbidden,
                 "Not with an assumed identity: who owns a tenant is for its owners to decide, and "

@@ -1,5 +1,6 @@
 // Sessions that are being opened while they are being revoked. One side's transaction is held open
 // between its locks and its COMMIT; the other must wait for it, and then see what it did.
+#include "people.hpp"
 #include "signed_in.hpp"
 
 #include <future>
@@ -136,6 +137,23 @@ TEST_F(system_session_races, G13_a_refresh_during_the_end_of_its_session) {
         meanwhile([&](http_client& own) { return refresh_with(own, others.refresh); }, "rollback")
             .status,
         200);
+}
+
+TEST_F(system_session_races, an_invitation_is_accepted_by_a_password_that_is_hashed_anew) {
+    const auto owner = where_.make_person("race-inviter");
+    const auto who = where_.make_person("race-invited");
+    const auto before = where_.mailed_tokens(who.email);
+    ASSERT_EQ(invite(client_, owner, who.email, "member").status, 201);
+    const auto token = where_.wait_for_mail(who.email, before);
+    // Another hash of the same password, as a log-in makes it when the costs have changed.
+    holder_.query(
+        "begin; update control.account set password_hash = (select o.password_hash from"
+        " control.account o where o.id = '" +
+        owner.user_id + "') where id = '" + who.user_id + "'");
+    const auto answer = meanwhile(
+        [&](http_client& own) { return accept(own, token, {{"password", good_password}}); },
+        "commit");
+    EXPECT_EQ(answer.status, 200) << answer.text();
 }
 
 /// The role that a token names and its version are of one moment, on either side of a change.
