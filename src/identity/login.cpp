@@ -142,7 +142,9 @@ std::optional<error> refuse(const context& with, const account& who, const tenan
     if (tenant == nullptr) {
         return std::nullopt;
     }
-    if (auto refused = refuse_by_state(tenant->status, tenant->role)) {
+    // Who never got in has nothing to restore.
+    const auto role = tenant->active ? tenant->role : token::role::none;
+    if (auto refused = refuse_by_state(tenant->status, role)) {
         return refused;
     }
     return tenant->active ? std::nullopt : std::optional(wrong());
