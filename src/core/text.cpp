@@ -56,8 +56,10 @@ constexpr bool is_control(std::int32_t c) noexcept {
     return c < 0x20 || (c >= 0x7f && c < 0xa0);
 }
 
+// Embeddings, overrides, isolates, and the three marks that do the same for one character.
 constexpr bool reorders_text(std::int32_t c) noexcept {
-    return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+    return c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
+           (c >= 0x2066 && c <= 0x2069);
 }
 
 std::optional<std::string> map_nfkc_casefold(std::string_view text) {

@@ -78,6 +78,18 @@ bool is_local_part(std::string_view local) noexcept {
            local.find_first_of("\"(),:;<>@[\\]") == std::string_view::npos;
 }
 
+// False for what leaves a gap where it is shown: white space, and what only changes its neighbours
+// (zero width space, variation selectors, tags). The folded form is without most of that.
+bool shows_something(std::string_view text) {
+    constexpr std::string_view braille_blank = "\xe2\xa0\x80";
+    const auto folded = nfkc_casefold(text).value_or(std::string());
+    auto rest = trim(folded);
+    while (rest.starts_with(braille_blank)) {
+        rest = trim(rest.substr(braille_blank.size()));
+    }
+    return !rest.empty();
+}
+
 boost::json::object string_schema(std::size_t min, std::size_t max) {
     boost::json::object schema;
     schema["type"] = "string";
@@ -155,6 +167,9 @@ value_result<std::string> check_text(std::string_view text, const text_rule& rul
     if (rule.line_breaks ? has_control_characters_but_line_breaks(text)
                          : has_control_characters(text)) {
         return value_problem{"control_character", "must not contain control characters"};
+    }
+    if (rule.code_points_min > 0 && !shows_something(text)) {
+        return value_problem{"too_short", "must have a character that can be seen"};
     }
     return std::string(text);
 }

@@ -24,8 +24,9 @@ TEST(text, counts_code_points_not_bytes) {
 }
 
 TEST(text, knows_control_characters) {
-    for (const auto bad : {"\0"sv, "a\nb"sv, "\x1b[31m"sv, "\x7f"sv, "\xc2\x85"sv, "\xe2\x80\xa8"sv,
-                           "\xe2\x80\xae"sv, "\xe2\x81\xa6"sv}) {
+    for (const auto bad :
+         {"\0"sv, "a\nb"sv, "\x1b[31m"sv, "\x7f"sv, "\xc2\x85"sv, "\xe2\x80\xa8"sv,
+          "\xe2\x80\xae"sv, "\xe2\x81\xa6"sv, "a\xe2\x80\x8e"sv, "\xe2\x80\x8f"sv, "\xd8\x9c"sv}) {
         EXPECT_TRUE(has_control_characters(bad));
     }
     EXPECT_FALSE(has_control_characters("plain text, Ünïcödé, 👩‍👩‍👧"));

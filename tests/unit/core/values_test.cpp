@@ -247,6 +247,22 @@ TEST(names, are_trimmed_and_have_1_to_100_characters) {
     EXPECT_EQ(code_of<project_name>(std::string(201, 'x')), "too_long");
 }
 
+TEST(names, show_something) {
+    // Zero width space, byte order mark, soft hyphen, tag, Hangul filler, Braille blank.
+    for (const auto bad :
+         {"\xe2\x80\x8b", "\xef\xbb\xbf", "\xc2\xad", "\xf3\xa0\x81\x81", "\xe3\x85\xa4",
+          "\xe2\xa0\x80", "\xe2\x80\x8b \xe2\xa0\x80\xe2\x80\x8d"}) {
+        EXPECT_EQ(code_of<person_name>(bad), "too_short");
+        EXPECT_EQ(code_of<tenant_name>(bad), "too_short");
+    }
+    EXPECT_EQ(code_of<person_name>("\xe2\x80\x8b."), "ok");
+    EXPECT_EQ(code_of<tenant_name>("👩‍👩‍👧"), "ok");
+    for (const auto mark : {"\xe2\x80\x8e", "\xe2\x80\x8f", "\xd8\x9c"}) {
+        EXPECT_EQ(code_of<person_name>(std::string("Ada ") + mark + "Lovelace"),
+                  "control_character");
+    }
+}
+
 TEST(description, is_kept_as_typed_and_may_have_lines) {
     EXPECT_EQ(description::parse(" two\r\n\tlines ").value().str(), " two\r\n\tlines ");
     EXPECT_EQ(code_of<description>(""), "ok");
