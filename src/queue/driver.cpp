@@ -242,7 +242,7 @@ runtime::awaitable<driver::move> driver::next_move() {
     }
     if (crashed_too_often(run_.attempt, attempts_max(info(index).retry))) {
         // Only a crash gets here: an ordinary last attempt ends in failed().
-        co_return co_await failed(index, failure::final("attempts_exhausted", "tried too often",
+        co_return co_await failed(index, failure::final("attempts_exhausted", "Tried too often.",
                                                         fmt::format("{} crashes", run_.crashes)));
     }
     if (info(index).outside) {

@@ -113,7 +113,7 @@ runtime::awaitable<step_result<>> driver::call_now(std::size_t index,
         }
         // What came back at the last moment is as good as before.
         if (!frame->result || !*frame->result) {
-            co_return failure::retryable("timeout", "no answer in time",
+            co_return failure::retryable("timeout", "No answer in time.",
                                          fmt::format("after {} ms", step.timeout.count()));
         }
     }

@@ -213,8 +213,10 @@ TEST_P(queue_boundaries, a_call_that_hangs_is_cut_off_and_tried_again) {
         enqueue<hanging<true>>({.fail_at = {}, .fail_times = 9, .how = {}, .child = {}});
     ASSERT_TRUE(world_.ends(hard, "failed", 5s));
     EXPECT_EQ(failures_of(hard), "wait:1:timeout wait:2:timeout wait:3:timeout");
-    EXPECT_EQ(world_.text("select error_code from queue.history where id = '" + hard.str() + "'"),
-              "timeout");
+    EXPECT_EQ(
+        world_.text("select error_code || ' ' || error_detail from queue.history where id = '" +
+                    hard.str() + "'"),
+        "timeout No answer in time.");
     EXPECT_TRUE(p->drain());
     while (calls_ended < 6) {
         std::this_thread::yield();

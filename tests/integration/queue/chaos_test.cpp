@@ -130,8 +130,9 @@ TEST_P(queue_chaos, G36_a_run_that_kills_its_process_is_set_aside) {
     }
     auto p = start();
     ASSERT_TRUE(world_.ends(id, "failed"));
-    EXPECT_EQ(world_.text("select error_code || ' ' || crashes from queue.history"),
-              "attempts_exhausted 4");
+    EXPECT_EQ(world_.text("select concat_ws(' ', error_code, crashes, error_detail) from"
+                          " queue.history"),
+              "attempts_exhausted 4 Tried too often.");
     EXPECT_EQ(world_.effects_of(id), "");
     EXPECT_TRUE(world_.in_order());
 }
