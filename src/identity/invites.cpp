@@ -29,15 +29,18 @@ constexpr pg::statement withdraw{
 constexpr pg::statement renew{
     "invites.renew",
     "select control.renew_invite($1, $2::bigint::integer, $3, $4, $5, $6, $7, $8)"};
-// Where the mail goes and what it says: an account's own address, when there is one.
+// Where the mail goes and what it says: an account's own address, when there is one; and who has it
+// sent.
 constexpr pg::statement find_addressee{
     "invites.addressee",
-    "select t.name, a.email, a.full_name from control.tenant t left join control.account a"
-    " on a.email_canonical = $2 and a.released_at is null where t.id = $1"};
+    "select t.name, a.email, a.full_name, by.full_name, by.email from control.tenant t"
+    " join control.account by on by.id = $3"
+    " left join control.account a on a.email_canonical = $2 and a.released_at is null"
+    " where t.id = $1"};
 constexpr pg::statement find_invited{
     "invites.invited",
-    "select t.name, coalesce(a.email, i.email), a.full_name, i.role, i.email_canonical"
-    " from control.invite i"
+    "select t.name, coalesce(a.email, i.email), a.full_name, by.full_name, by.email, i.role,"
+    " i.email_canonical from control.invite i join control.account by on by.id = $3"
     " join control.tenant t on t.id = i.tenant_id left join control.account a"
     " on a.email_canonical = i.email_canonical and a.released_at is null"
     " where i.tenant_id = $1 and i.id = $2 and i.accepted_at is null and i.expires_at > now()"};
@@ -77,7 +80,7 @@ runtime::awaitable<result<created_invite>> create_invite(context& with, const to
                                                          const invite_form& form, caller from,
                                                          once_only<created_invite> once) {
     pg::unit look;
-    look.add(find_addressee, *who.tenant, form.email.canonical());
+    look.add(find_addressee, *who.tenant, form.email.canonical(), who.subject);
     const auto found = co_await with.control.run(std::move(look), from.until);
     if (!found) {
         co_return pg::to_error(found.error());
@@ -100,7 +103,9 @@ runtime::awaitable<result<created_invite>> create_invite(context& with, const to
               .full_name = addressee.get<std::optional<std::string>>(2).value_or(""),
               .token = std::move(token),
               .tenant_name = addressee.get<std::string>(0),
-              .role = std::string(token::name(form.role))});
+              .role = std::string(token::name(form.role)),
+              .inviter_name = addressee.get<std::string>(3),
+              .inviter_email = addressee.get<std::string>(4)});
     std::string changes;
     json_writer(changes)
         .begin_object()
@@ -167,7 +172,7 @@ runtime::awaitable<result<>> withdraw_invite(context& with, const token::claims&
 runtime::awaitable<result<>> renew_invite(context& with, const token::claims& who, invite_id id,
                                           const within_limits& mails, caller from) {
     pg::unit look;
-    look.add(find_invited, *who.tenant, id);
+    look.add(find_invited, *who.tenant, id, who.subject);
     const auto found = co_await with.control.run(std::move(look), from.until);
     if (!found) {
         co_return pg::to_error(found.error());
@@ -176,7 +181,7 @@ runtime::awaitable<result<>> renew_invite(context& with, const token::claims& wh
         co_return no_such_invite();
     }
     const auto invited = found->front().only();
-    if (auto within = mails(invited.get<std::string_view>(4)); !within) {
+    if (auto within = mails(invited.get<std::string_view>(6)); !within) {
         co_return within.error();
     }
     const auto to = invited.get<std::string>(1);
@@ -190,7 +195,9 @@ runtime::awaitable<result<>> renew_invite(context& with, const token::claims& wh
               .full_name = invited.get<std::optional<std::string>>(2).value_or(""),
               .token = std::move(token),
               .tenant_name = invited.get<std::string>(0),
-              .role = invited.get<std::string>(3)});
+              .role = invited.get<std::string>(5),
+              .inviter_name = invited.get<std::string>(3),
+              .inviter_email = invited.get<std::string>(4)});
     const auto audited = add_audit(work, who, id, R"({"status":"sent_again"})", from);
     auto done = co_await run_change(with.control, std::move(work), audited, from.until);
     if (!done) {

@@ -66,7 +66,9 @@ queue::enqueue_request mail_request(const secret_keys& keys, const mail_content&
                              ? std::string()
                              : keys.seal_token(what.token, sealed_about(what.purpose, what.to)),
          .tenant_name = what.tenant_name,
-         .role = what.role});
+         .role = what.role,
+         .inviter_name = what.inviter_name,
+         .inviter_email = what.inviter_email});
 }
 
 void add_verification_mail(pg::unit& unit, const secret_keys& keys, const mail_recipient& to) {

@@ -39,10 +39,12 @@ constexpr std::array<built_in, 4> built_in_texts{{
     {"accept_invite",
      "Subject: You are invited to {tenant_name}\n\n"
      "Hello,\n\n"
-     "you are invited to join {tenant_name} as {role}. Accept the invitation here:\n\n"
+     "{inviter_name} ({inviter_email})\n"
+     "invites you to join {tenant_name} as {role}. Accept the invitation here:\n\n"
      "{link}\n\n"
-     "The link can be used once and is good for {lifetime}. If you do not want to join, ignore\n"
-     "this mail.\n"},
+     "The link can be used once and is good for {lifetime}. If you do not know who invites you, "
+     "or\n"
+     "do not want to join, ignore this mail.\n"},
     {notice,
      "Subject: Your password was changed\n\n"
      "Hello {full_name},\n\n"
@@ -72,13 +74,33 @@ std::optional<std::string> value_of(std::string_view placeholder, const template
         {"link", &values.link},
         {"full_name", &values.full_name},
         {"tenant_name", &values.tenant_name},
-        {"role", &values.role}};
+        {"role", &values.role},
+        {"inviter_name", &values.inviter_name},
+        {"inviter_email", &values.inviter_email}};
     for (const auto& [name, value] : known) {
         if (name == placeholder) {
             return *value;
         }
     }
     return std::nullopt;
+}
+
+// What mail programs make a link of gets a space: users chose these texts, and a mail of ours leads
+// nowhere but to us.
+std::string without_links(std::string text) {
+    struct beginning {
+        std::string_view text;
+        std::size_t space_at;
+    };
+    for (const auto& begin : {beginning{"://", 1}, beginning{"www.", 3}}) {
+        const auto folded = ascii_lower(text);
+        auto at = folded.rfind(begin.text);
+        while (at != std::string::npos) {
+            text.insert(at + begin.space_at, 1, ' ');
+            at = at == 0 ? std::string::npos : folded.rfind(begin.text, at - 1);
+        }
+    }
+    return text;
 }
 
 // The text with its placeholders replaced, in one pass over the template; nullopt for one that is
@@ -95,11 +117,12 @@ std::optional<std::string> fill(std::string_view text, const template_values& va
         if (close == std::string_view::npos) {
             return std::nullopt;
         }
-        const auto value = value_of(text.substr(open + 1, close - open - 1), values);
+        const auto name = text.substr(open + 1, close - open - 1);
+        const auto value = value_of(name, values);
         if (!value) {
             return std::nullopt;
         }
-        filled += one_line(*value);
+        filled += name == "link" ? one_line(*value) : without_links(one_line(*value));
         text.remove_prefix(close + 1);
     }
 }
@@ -123,7 +146,9 @@ mail_text parse(const std::string& where, std::string_view purpose, std::string_
     rest.remove_prefix(rest.starts_with("\r") ? 2 : 1);
     mail_text parsed{std::string(trim(first.substr(label.size()))), std::string(rest)};
     if (!fill(parsed.subject, {}) || !fill(parsed.body, {})) {
-        refuse(where, "braces may only hold link, full_name, tenant_name, role, lifetime or hours");
+        refuse(where,
+               "braces may only hold link, full_name, tenant_name, role, inviter_name, "
+               "inviter_email, lifetime or hours");
     }
     const bool has_link = parsed.body.find("{link}") != std::string::npos;
     if (has_link == (purpose == notice)) {

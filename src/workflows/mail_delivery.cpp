@@ -102,6 +102,8 @@ private:
                                                  .full_name = in.full_name,
                                                  .tenant_name = in.tenant_name,
                                                  .role = in.role,
+                                                 .inviter_name = in.inviter_name,
+                                                 .inviter_email = in.inviter_email,
                                                  .lifetime = identity::lifetime_of(in.purpose)});
         if (!text) {
             return text.error();

@@ -56,10 +56,14 @@ struct mail_input {
     /// The single-use token of the link, sealed under a key of ours: operators can read inputs.
     /// Empty: a notice without a link.
     std::string sealed_token;
-    std::string tenant_name{};  ///< of an invite
-    std::string role{};         ///< the same
+    std::string tenant_name{};  ///< of an invite, like all that follow
+    std::string role{};
+    std::string inviter_name{};
+    std::string inviter_email{};
 };
-BOOST_DESCRIBE_STRUCT(mail_input, (), (purpose, to, full_name, sealed_token, tenant_name, role))
+BOOST_DESCRIBE_STRUCT(mail_input, (),
+                      (purpose, to, full_name, sealed_token, tenant_name, role, inviter_name,
+                       inviter_email))
 
 /// Sends one mail, at least once, always with the same Message-ID. Requests are made by
 /// mail_request().

@@ -31,6 +31,8 @@ struct mail_content {
     secret_string token{};  ///< empty: a notice without a link
     std::string tenant_name{};
     std::string role{};
+    std::string inviter_name{};  ///< who has an invite sent
+    std::string inviter_email{};
 };
 
 /// For queue::add_enqueue, in the transaction that makes the mail due. The token is sealed.

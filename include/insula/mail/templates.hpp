@@ -8,8 +8,9 @@
 // The first line is the subject, an empty line follows, the rest is the body. Placeholders: {link}
 // (required, but for the notice password_changed, which has none), {full_name}, {lifetime} (how
 // long the link is good for: "24 hours", "7 days"), {hours} (the same as a number), and for invites
-// {tenant_name} and {role}. Anything else in braces is refused when the templates are loaded, so
-// that a misspelt placeholder is found at start and not in a mail.
+// {tenant_name}, {role}, {inviter_name} and {inviter_email}. Anything else in braces is refused
+// when the templates are loaded, so that a misspelt placeholder is found at start and not in a
+// mail.
 
 #include "insula/core/error.hpp"
 
@@ -26,6 +27,8 @@ struct template_values {
     std::string full_name;
     std::string tenant_name;
     std::string role;
+    std::string inviter_name;
+    std::string inviter_email;
     std::chrono::hours lifetime{};
 };
 
@@ -45,7 +48,8 @@ public:
     explicit templates(const std::filesystem::path& folder = {});
 
     /// Values are put in once (a value that looks like a placeholder stays as it is), control
-    /// characters in them become spaces. errc::internal for an unknown purpose.
+    /// characters in them become spaces, and only `link` can be clicked: the others are what users
+    /// chose. errc::internal for an unknown purpose.
     [[nodiscard]] result<mail_text> render(std::string_view purpose,
                                            const template_values& values) const;
 

@@ -1,5 +1,6 @@
 // Invitations: made, mailed, looked at, accepted once, withdrawn, run out.
 #include "described.hpp"
+#include "mails.hpp"
 #include "people.hpp"
 
 #include <algorithm>
@@ -94,6 +95,10 @@ TEST_F(system_invites, G50_somebody_new_is_invited_and_joins_with_a_verified_add
                                              "'::timestamptz"),
               "7 days");
     const auto token = where().wait_for_mail(email);
+    EXPECT_THAT(wait_for_mails(where(), email, "You are invited to Analytical Engines").front(),
+                HasSubstr("Ada Lovelace (" + owner.email +
+                          ")\r\ninvites you to join Analytical"
+                          " Engines as admin."));
     EXPECT_THAT(made.text(), Not(HasSubstr(token)));
     EXPECT_EQ(where().database().value_admin(
                   "select count(*) from control.invite i where i::text like '%" + token + "%'"),

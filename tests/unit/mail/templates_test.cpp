@@ -37,8 +37,13 @@ std::string refusal(const std::string& name, const std::string& text) {
     }
 }
 
-const template_values values{"https://example.org/x?token=t", "Ada", "Acme", "admin",
-                             std::chrono::hours(24)};
+const template_values values{.link = "https://example.org/x?token=t",
+                             .full_name = "Ada",
+                             .tenant_name = "Acme",
+                             .role = "admin",
+                             .inviter_name = "Grace",
+                             .inviter_email = "grace@acme.example",
+                             .lifetime = std::chrono::hours(24)};
 
 }  // namespace
 
@@ -51,8 +56,10 @@ TEST(templates, that_are_built_in_have_a_subject_and_the_link) {
         EXPECT_EQ(text.body.find('{'), std::string::npos);
         EXPECT_EQ(text.subject.find('{'), std::string::npos);
     }
-    EXPECT_NE(built_in.render("accept_invite", values).value().body.find("Acme as admin"),
-              std::string::npos);
+    const auto invite = built_in.render("accept_invite", values).value().body;
+    EXPECT_NE(invite.find("Grace (grace@acme.example)\ninvites you to join Acme as admin."),
+              std::string::npos)
+        << invite;
 }
 
 TEST(templates, the_notice_of_a_changed_password_has_no_link_to_click) {
@@ -96,8 +103,25 @@ TEST(templates, of_a_folder_replace_the_built_in_ones) {
 
 TEST(templates, values_are_put_in_once_and_on_one_line) {
     const auto text =
-        templates().render("verify_email", {"L", "{link}\r\nBcc: x", "", "", {}}).value();
+        templates().render("verify_email", {.link = "L", .full_name = "{link}\r\nBcc: x"}).value();
     EXPECT_NE(text.body.find("Hello {link}  Bcc: x,"), std::string::npos) << text.body;
+}
+
+TEST(templates, have_one_link_whatever_users_call_themselves) {
+    auto evil = values;
+    evil.full_name = "://";
+    evil.tenant_name = "Win now https://evil.example/claim";
+    evil.inviter_name = "WWW.evil.example www.www.evil.example";
+    evil.inviter_email = "www.a@acme.example";
+    const auto text = templates().render("accept_invite", evil).value();
+    EXPECT_EQ(text.subject, "You are invited to Win now https: //evil.example/claim");
+    EXPECT_EQ(text.body.find("://"), text.body.find(values.link) + 5) << text.body;
+    EXPECT_EQ(text.body.find("://"), text.body.rfind("://")) << text.body;
+    EXPECT_NE(text.body.find("WWW .evil.example www .www .evil.example (www .a@acme.example)"),
+              std::string::npos)
+        << text.body;
+    EXPECT_NE(templates().render("verify_email", evil).value().body.find("Hello : //,"),
+              std::string::npos);
 }
 
 TEST(templates, with_a_mistake_are_refused_when_they_are_loaded) {
