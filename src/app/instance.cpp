@@ -58,6 +58,23 @@ runtime::cpu_pool_options hashing_options(observe::metrics& metrics) {
             .waited = [&waited](std::chrono::nanoseconds time) { waited.observe(time); }};
 }
 
+/// With port 0 and no public URL the kernel chooses now and not at the end: tokens and mails say
+/// where we are, and tasks run before anything is served.
+result<std::optional<runtime::listener>> reserve_port(const instance_options& options,
+                                                      config& values, runtime::loop& home) {
+    auto& address = values.listen.front();
+    if (!options.serves || !values.public_url.empty() || address.starts_with("unix:") ||
+        !address.ends_with(":0")) {
+        return std::optional<runtime::listener>();
+    }
+    auto bound = runtime::listener::bind(home, address);
+    if (!bound) {
+        return bound.error();
+    }
+    address = bound->local().str();
+    return std::optional<runtime::listener>(std::move(*bound));
+}
+
 identity::password_options password_costs(const config& values) {
     constexpr std::size_t mebibyte = 1024 * 1024;
     const identity::password_options least;
@@ -271,6 +288,7 @@ runtime::awaitable<result<>> instance::state::open_servers() {
                 co_return opened;
             }
         }
+        reserved.reset();
     }
     if (!settings.values.admin_listen.empty()) {
         co_return co_await open_server(settings.values.admin_listen, "admin", *admin_service);
@@ -389,8 +407,13 @@ result<std::unique_ptr<instance>> instance::make(instance_options options) {
     if (!loops) {
         return loops.error();
     }
-    return std::unique_ptr<instance>(new instance(
-        std::make_unique<state>(std::move(options), std::move(*checked), std::move(*loops))));
+    auto reserved = reserve_port(options, checked->values, (*loops)->first());
+    if (!reserved) {
+        return reserved.error();
+    }
+    auto made = std::make_unique<state>(std::move(options), std::move(*checked), std::move(*loops));
+    made->reserved = std::move(*reserved);
+    return std::unique_ptr<instance>(new instance(std::move(made)));
 }
 
 result<> instance::run() {

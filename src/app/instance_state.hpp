@@ -13,6 +13,7 @@
 #include "insula/queue/engine.hpp"
 #include "insula/runtime/cpu_pool.hpp"
 #include "insula/runtime/event.hpp"
+#include "insula/runtime/listener.hpp"
 #include "insula/runtime/loop.hpp"
 #include "insula/runtime/signals.hpp"
 #include "insula/runtime/task_group.hpp"
@@ -119,6 +120,7 @@ struct instance::state {
     std::unique_ptr<http::service> public_service;
     std::unique_ptr<http::service> admin_service;
     std::deque<http::server> servers;
+    std::optional<runtime::listener> reserved;  ///< holds the port until the servers have it
 
     runtime::awaitable<result<>> serve();
     runtime::awaitable<void> watch_signals(runtime::signal_watch& signals);
