@@ -19,10 +19,17 @@ input { padding: .4rem; margin-bottom: 1rem }
 <script>
 const token = new URLSearchParams(location.search).get('token') || '';
 const at = (id) => document.getElementById(id);
-// What went wrong, as the service says it: field by field, or as a whole.
-const reason = (body) => body.errors
+// What the service says to programs, here to people.
+const in_words = {
+  invalid_token_value: 'This link is no good any more: it was used, is too old, or a newer mail '
+    + 'has taken its place. Open the newest mail, or ask for another one where you log in.',
+  email_taken: 'There is an account with this address by now. Open the link again.',
+  rate_limited: 'That was tried too often. Wait a few minutes, then try again.',
+};
+// What went wrong: field by field, or as a whole.
+const reason = (body) => in_words[(body.type || '').split(':').pop()] || (body.errors
   ? body.errors.map((e) => e.pointer.slice(1).replace(/_/g, ' ') + ': ' + e.detail).join('\n')
-  : body.detail || body.title;
+  : body.detail || body.title);
 const post = async (path, form) => {
   try {
     const answer = await fetch(path, {method: 'POST',
@@ -35,14 +42,22 @@ const post = async (path, form) => {
 };
 const send = async (form, path, members, done) => {
   at('send').disabled = true;
-  at('answer').textContent = '';
+  at('answer').textContent = 'One moment …';
   const {ok, body} = await post(path, members);
-  at('answer').textContent = ok ? done : reason(body);
+  at('answer').textContent = ok ? done(body) : reason(body);
   form.hidden = ok;
+  if (at('about')) at('about').hidden = ok;
   at('send').disabled = false;
 };
-const on_submit = (act) => addEventListener('DOMContentLoaded', () => {
+// Without a token there is nothing to send: mail programs break long links.
+const on_open = (act, ready) => addEventListener('DOMContentLoaded', () => {
   at('form').onsubmit = (event) => { event.preventDefault(); act(event.target); };
+  if (!token) {
+    at('form').hidden = true;
+    at('answer').textContent = 'The link is not complete: copy all of it from the mail.';
+  } else if (ready) {
+    ready();
+  }
 });
 </script></head><body>
 )";
@@ -54,7 +69,8 @@ constexpr std::string_view end = R"(<p id="answer" role="status" style="white-sp
 constexpr std::string_view verify = R"(<h1>Verify your e-mail address</h1>
 <form id="form"><p><button id="send">Verify</button></p></form>
 <script>
-on_submit((form) => send(form, '/api/v1/auth/verify-email', {}, 'Verified. You can log in now.'));
+on_open((form) => send(form, '/api/v1/auth/verify-email', {},
+  () => 'Verified. You can log in now.'));
 </script>
 )";
 
@@ -65,13 +81,13 @@ constexpr std::string_view reset = R"(<h1>Choose a new password</h1>
 <p><button id="send">Change the password</button></p>
 </form>
 <script>
-on_submit((form) => send(form, '/api/v1/auth/reset-password', {new_password: at('password').value},
-  'Your password is changed, and you are logged out everywhere. Log in with the new one now.'));
+on_open((form) => send(form, '/api/v1/auth/reset-password', {new_password: at('password').value},
+  () => 'Your password is changed, and you are logged out everywhere. Log in with the new one now.'));
 </script>
 )";
 
 constexpr std::string_view accept = R"(<h1>Your invitation</h1>
-<p id="about">One moment …</p>
+<p id="about"></p>
 <form id="form" hidden>
 <div id="name"><label for="full_name">Your name</label>
 <input id="full_name" autocomplete="name" maxlength="100"></div>
@@ -81,7 +97,8 @@ constexpr std::string_view accept = R"(<h1>Your invitation</h1>
 </form>
 <script>
 let fresh = true;
-addEventListener('DOMContentLoaded', async () => {
+const look = async () => {
+  at('about').textContent = 'One moment …';
   const {ok, body} = await post('/api/v1/invites/preview', {});
   if (!ok) {
     at('about').textContent = reason(body);
@@ -96,11 +113,12 @@ addEventListener('DOMContentLoaded', async () => {
   at('which').textContent = fresh ? 'Choose a password, at least 10 characters'
     : 'You have an account: your password';
   at('form').hidden = false;
-});
-on_submit((form) => send(form, '/api/v1/invites/accept',
+};
+on_open((form) => send(form, '/api/v1/invites/accept',
   fresh ? {password: at('password').value, full_name: at('full_name').value}
         : {password: at('password').value},
-  'Welcome. You can log in now.'));
+  (body) => `Welcome to ${body.tenant.name}. Log in with your e-mail address, your password and `
+    + `the tenant's slug: ${body.tenant.slug}`), look);
 </script>
 )";
 

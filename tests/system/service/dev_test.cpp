@@ -198,6 +198,15 @@ TEST_F(system_dev, wrong_configuration) {
     EXPECT_THAT(file.err, HasSubstr("--data-dir"));
 }
 
+std::string mails_of(const std::string& folder) {
+    std::string all;
+    std::error_code none_yet;
+    for (const auto& file : fs::directory_iterator(folder, none_yet)) {
+        all += file.path().extension() == ".eml" ? read_file(file.path()) : "";
+    }
+    return all;
+}
+
 TEST_F(system_dev, the_mails_links_open_pages_that_post_their_token) {
     running_dev dev(data());
     auto client = dev.client();
@@ -210,7 +219,23 @@ TEST_F(system_dev, the_mails_links_open_pages_that_post_their_token) {
         EXPECT_THAT(page.body, HasSubstr(std::string("'/api/v1") + posts_to + "'"));
         EXPECT_EQ(page.body.find("abc"), std::string::npos)
             << "the address is repeated in the page";
+        EXPECT_THAT(page.body, HasSubstr("The link is not complete"));
+        EXPECT_EQ(page.body.find("POST /"), std::string::npos) << "the reader is a person";
     }
+    EXPECT_THAT(get(client, "/accept-invite").body, HasSubstr("body.tenant.slug"));
+    // The port was chosen by the kernel: tokens and mails name the one that it is.
+    EXPECT_EQ(text_of(parse(get(client, "/.well-known/openid-configuration")), "/issuer"),
+              dev.url());
+    ASSERT_EQ(post_json(client, "/api/v1/auth/register",
+                        registration_form("linked", "linked@example.org"))
+                  .status,
+              202);
+    std::string mails;
+    wait_until("a mail with a link to where it runs", [&] {
+        mails = mails_of(data() + "/mail");
+        return mails.find("<linked@example.org>") != std::string::npos;
+    });
+    EXPECT_THAT(mails, HasSubstr("\r\n" + dev.url() + "/verify-email?token="));
     dev.expect_clean_end(SIGTERM);
 }
 
