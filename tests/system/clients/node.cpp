@@ -27,15 +27,20 @@ std::string content_of(const fs::path& file) {
     return std::move(all).str();
 }
 
-/// Those who cannot reach the registry are told so by npm in one of these words.
-bool says_unreachable(const std::string& text) {
-    for (const char* word : {"ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT",
-                             "ENETUNREACH", "ENOTCACHED", "EHOSTUNREACH", "ERR_SOCKET_TIMEOUT"}) {
+/// Those who cannot reach the registry are told so by npm in one of these words: no network, a
+/// proxy's refusal, or a network that presents certificates of its own which this machine does not
+/// trust. The word, or nothing.
+std::string says_unreachable(const std::string& text) {
+    for (const char* word :
+         {"ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH",
+          "ENOTCACHED", "EHOSTUNREACH", "ERR_SOCKET_TIMEOUT", "SELF_SIGNED_CERT_IN_CHAIN",
+          "UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "UNABLE_TO_VERIFY_LEAF_SIGNATURE", "code E403",
+          "code E407", "code E502", "code E503", "code E504"}) {
         if (text.find(word) != std::string::npos) {
-            return true;
+            return word;
         }
     }
-    return false;
+    return {};
 }
 
 void copy_programs() {
@@ -69,8 +74,9 @@ std::optional<std::string> install() {
             "", {}, 300s);
     if (done.code != 0) {
         const auto words = done.out + done.err;
-        if (says_unreachable(words)) {
-            return "the npm registry cannot be reached, and nothing is in the cache of npm";
+        if (const auto word = says_unreachable(words); !word.empty()) {
+            return "the npm registry cannot be reached (" + word +
+                   "), and nothing is in the cache of npm";
         }
         throw std::runtime_error("npm ci ended with " + std::to_string(done.code) + ": " + words);
     }
