@@ -37,7 +37,7 @@ TEST(login_storm, G16_is_refused_early_in_bounded_memory_while_tokens_go_on_work
     // Each takes some tenth of a second of a core: nothing could check so many in time.
     served slow(where.variables_with({{"INSULA_PASSWORD_MEMORY", std::to_string(hash_mebibytes)},
                                       {"INSULA_PASSWORD_PASSES", "4"}}));
-    const auto threads = std::max(1U, std::thread::hardware_concurrency());
+    const auto threads = std::max(2U, std::thread::hardware_concurrency()) - 1;
     const auto before = memory_of(slow.process().pid(), "VmRSS");
 
     std::atomic<bool> over = false;
