@@ -331,7 +331,7 @@ TEST_F(system_refresh, the_state_of_the_tenant_decides_and_spends_nothing) {
 }
 
 TEST_F(system_refresh, operators_refresh_without_a_tenant) {
-    const std::string email = "refreshing-operator@example.org";
+    const std::string email = where_.fresh_slug("operator") + "@example.org";  // also when repeated
     ASSERT_EQ(run_insula({"operator", "create", "--email", email}, where_.variables(),
                          std::string(good_password) + "\n")
                   .code,
