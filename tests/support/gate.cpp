@@ -1,58 +1,74 @@
 #include "support/gate.hpp"
 
+#include "support/gate_connection.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace insula::test {
 namespace {
 
-sockaddr_un address_of(const std::string& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
-    return address;
+constexpr int postgres_port = 5432;
+
+/// The address in the form the system calls want; the call answers for `use`.
+template <class F>
+int with_address(const endpoint& where, F&& use) {
+    if (!where.path.empty()) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, where.path.c_str(), sizeof(address.sun_path) - 1);
+        return use(reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    }
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(where.port));
+    return use(reinterpret_cast<const sockaddr*>(&address), sizeof(address));
 }
 
-int connect_to(const std::string& path) {
-    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const sockaddr_un address = address_of(path);
-    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-        ::close(fd);
-        return -1;
+int new_socket(const endpoint& where) {
+    const int fd = ::socket(where.path.empty() ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    if (where.path.empty()) {
+        ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     }
     return fd;
 }
 
-std::string read_some(int fd) {
-    std::array<char, 65536> buffer{};
-    const auto n = ::recv(fd, buffer.data(), buffer.size(), 0);
-    return n > 0 ? std::string(buffer.data(), static_cast<std::size_t>(n)) : std::string();
-}
-
-bool write_all(int fd, std::string_view data, std::size_t at_once) {
-    while (!data.empty()) {
-        const auto n = ::send(fd, data.data(), std::min(at_once, data.size()), MSG_NOSIGNAL);
-        if (n <= 0) {
-            return false;
-        }
-        data.remove_prefix(static_cast<std::size_t>(n));
+fault fault_of(gate::mode how) {
+    switch (how) {
+        case gate::mode::one_byte:
+            return fault::both_ways({.slice = 1});
+        case gate::mode::hold:
+            return fault::both_ways({.hold = true});
+        case gate::mode::refuse:
+            return {.entry = fault::door::closes};
+        default:
+            return {};
     }
-    return true;
 }
 
 }  // namespace
 
 gate::gate(cluster& behind)
-    : target_(behind.socket_folder() + "/.s.PGSQL." + std::to_string(behind.port())) {
-    listening_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const sockaddr_un address = address_of(folder_.path() + "/.s.PGSQL.5432");
-    if (::bind(listening_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
-        ::listen(listening_, 64) != 0) {
+    : gate({}, {.path = behind.socket_folder() + "/.s.PGSQL." + std::to_string(behind.port())}) {}
+
+gate::gate(endpoint listens, endpoint behind)
+    : listens_(std::move(listens)), behind_(std::move(behind)) {
+    if (listens_.path.empty() && listens_.port == 0 && !behind_.path.empty()) {
+        listens_.path = folder_.path() + "/.s.PGSQL." + std::to_string(postgres_port);
+    }
+    open_door();
+    if (listening_ < 0) {
         throw std::runtime_error("the gate cannot listen");
     }
     acceptor_ = std::thread([this] { accept_loop(); });
@@ -64,112 +80,148 @@ gate::~gate() {
     for (auto& thread : threads_) {
         thread.join();
     }
-    ::close(listening_);
+    if (listening_ >= 0) {
+        ::close(listening_);
+    }
+}
+
+void gate::change(const std::function<void(rules&)>& how) {
+    const std::lock_guard lock(mutex_);
+    how(rules_);
+    ++generation_;
+}
+
+void gate::set(mode how) {
+    change([&](rules& all) {
+        all.how = how;
+        all.what = fault_of(how);
+    });
+}
+
+void gate::set(const fault& how) {
+    change([&](rules& all) {
+        all.how = mode::pass;
+        all.what = how;
+    });
+}
+
+void gate::strand() {
+    change([&](rules& all) {
+        all.how = mode::pass;
+        all.what = {};
+        all.stranded = numbers_;
+    });
 }
 
 void gate::set_needle(std::string text) {
+    change([&](rules& all) {
+        all.needle = std::move(text);
+        sprung_ = false;
+    });
+}
+
+gate::rules gate::current() const {
     const std::lock_guard lock(mutex_);
-    needle_ = std::move(text);
-    sprung_ = false;
+    return rules_;
+}
+
+std::size_t gate::attempts() const {
+    const std::lock_guard lock(mutex_);
+    return attempts_.size();
+}
+
+std::size_t gate::most_attempts_a_second(std::chrono::steady_clock::time_point since) const {
+    const std::lock_guard lock(mutex_);
+    std::size_t most = 0;
+    auto first = std::ranges::lower_bound(attempts_, since);
+    for (auto last = first; last != attempts_.end(); ++last) {
+        while (*last - *first > std::chrono::seconds(1)) {
+            ++first;
+        }
+        most = std::max(most, static_cast<std::size_t>(last - first) + 1);
+    }
+    return most;
 }
 
 std::string gate::conninfo(const std::string& database, const std::string& role) const {
-    return "host=" + folder_.path() + " port=5432 dbname=" + database + " user=" + role;
+    const bool local = !listens_.path.empty();
+    return "host=" + (local ? folder_.path() : "127.0.0.1") +
+           " port=" + std::to_string(local ? postgres_port : listens_.port) +
+           " dbname=" + database + " user=" + role;
+}
+
+void gate::open_door() {
+    const int fd = new_socket(listens_);
+    if (!listens_.path.empty()) {
+        ::unlink(listens_.path.c_str());
+    }
+    const int bound = with_address(listens_, [fd](const sockaddr* address, socklen_t size) {
+        return ::bind(fd, address, size);
+    });
+    if (bound != 0 || ::listen(fd, 256) != 0) {
+        ::close(fd);
+        return;
+    }
+    if (listens_.path.empty()) {
+        sockaddr_in name{};
+        socklen_t size = sizeof(name);
+        ::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size);
+        listens_.port = ntohs(name.sin_port);
+    }
+    listening_ = fd;
+}
+
+int gate::connect_behind() const {
+    const int fd = new_socket(behind_);
+    const int connected = with_address(behind_, [fd](const sockaddr* address, socklen_t size) {
+        return ::connect(fd, address, size);
+    });
+    if (connected != 0) {
+        ::close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 void gate::accept_loop() {
     while (!stop_) {
+        const bool gone = current().what.entry == fault::door::gone;
+        if (gone && listening_ >= 0) {
+            ::close(std::exchange(listening_, -1));
+        } else if (!gone && listening_ < 0) {
+            open_door();
+        }
         pollfd ready{listening_, POLLIN, 0};
-        if (::poll(&ready, 1, 10) == 1) {
-            const int client = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
-            ++carried_;
-            threads_.emplace_back([this, client] {
-                carry(client);
-                --carried_;
-            });
+        if (::poll(&ready, 1, 5) == 1) {
+            accept_one();
         }
     }
 }
 
-void gate::carry(int client) {
-    const int server = mode_ == mode::refuse ? -1 : connect_to(target_);
-    bool first = true;
-    bool marked = false;
-    bool open = server >= 0;
-    while (open && !stop_ && mode_ != mode::refuse && !(marked && mode_ == mode::refuse_marked)) {
-        std::array<pollfd, 2> ready{pollfd{client, POLLIN, 0}, pollfd{server, POLLIN, 0}};
-        const bool holds = mode_ == mode::hold || (marked && mode_ == mode::hold_marked);
-        if (holds || ::poll(ready.data(), ready.size(), 10) <= 0) {
-            if (holds) {
-                ::poll(nullptr, 0, 10);
-            }
-            continue;
+void gate::accept_one() {
+    const int client = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) {
+        return;
+    }
+    std::uint64_t number = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        attempts_.push_back(std::chrono::steady_clock::now());
+        number = ++numbers_;
+    }
+    if (current().what.entry != fault::door::open) {
+        ::close(client);
+        return;
+    }
+    ++carried_;
+    threads_.emplace_back([this, client, number] {
+        if (const int server = connect_behind(); server >= 0) {
+            carried_connection(*this, client, server, number).run();
+        } else {
+            ::close(client);
         }
-        if (ready[0].revents != 0) {
-            open = from_client(client, server, marked);
-        }
-        if (open && ready[1].revents != 0) {
-            open = from_server(server, client, first);
-        }
-    }
-    ::close(client);
-    if (server >= 0) {
-        ::close(server);
-    }
-}
-
-bool gate::contains_needle(const std::string& data) {
-    const std::lock_guard lock(mutex_);
-    return !needle_.empty() && data.find(needle_) != std::string::npos;
-}
-
-bool gate::from_client(int client, int server, bool& marked) {
-    const std::string data = read_some(client);
-    if (data.empty()) {
-        return false;
-    }
-    const mode how = mode_;
-    const bool has_needle = contains_needle(data);
-    marked = marked || has_needle;
-    const bool springs =
-        !sprung_ && has_needle && (how == mode::cut_before_sync || how == mode::cut_after_sync);
-    if (springs && how == mode::cut_before_sync) {
-        sprung_ = true;
-        return false;
-    }
-    if (!write_all(server, data, how == mode::one_byte ? 1 : data.size())) {
-        return false;
-    }
-    if (springs) {
-        // The answer shows that the server is through with it; nobody else will see it.
-        std::string answer;
-        while (answer.find('Z', answer.size() < 6 ? 0 : answer.size() - 6) == std::string::npos) {
-            const std::string more = read_some(server);
-            if (more.empty()) {
-                break;
-            }
-            answer += more;
-        }
-        sprung_ = true;
-        return false;
-    }
-    return true;
-}
-
-bool gate::from_server(int server, int client, bool& first) {
-    std::string data = read_some(server);
-    if (data.empty()) {
-        return false;
-    }
-    if (mode_ == mode::pooler && first) {
-        // BackendKeyData: 'K', length 12, process id, secret.
-        const auto key = data.find(std::string("K\0\0\0\x0c", 5));
-        if (key != std::string::npos) {
-            data[key + 8] = static_cast<char>(data[key + 8] ^ 1);
-            first = false;
-        }
-    }
-    return write_all(client, data, mode_ == mode::one_byte ? 1 : data.size());
+        --carried_;
+    });
 }
 
 }  // namespace insula::test
