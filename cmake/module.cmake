@@ -27,6 +27,9 @@ function(insula_module name)
     if(name IN_LIST INSULA_COROUTINE_MODULES)
         target_precompile_headers(insula_${name} REUSE_FROM insula_pch)
     endif()
+    if(INSULA_FUZZ AND name IN_LIST INSULA_FUZZED_MODULES)
+        target_compile_options(insula_${name} PRIVATE ${INSULA_FUZZ_OPTIONS})
+    endif()
 endfunction()
 
 # insula_embed_migrations(module folder): every NNNN_name.sql below folder/{control,tenant} becomes part of the

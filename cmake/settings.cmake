@@ -8,7 +8,7 @@ set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
 
 option(INSULA_TESTS "Build the tests" ON)
 option(INSULA_BENCH "Build the benchmarks" OFF)
-option(INSULA_FUZZ "Build the libFuzzer programs (clang)" OFF)
+option(INSULA_FUZZ "Build the libFuzzer programs, tests/fuzz (clang; with INSULA_SANITIZE=address,undefined)" OFF)
 option(INSULA_FAULT_POINTS "Compile the named fault points of the queue in (test builds only)" ON)
 set(INSULA_SANITIZE "" CACHE STRING "As after -fsanitize=, such as address,undefined or thread")
 option(INSULA_COVERAGE "Instrument for source coverage (clang)" OFF)
@@ -47,6 +47,10 @@ if(INSULA_COVERAGE)
     add_compile_options(-fprofile-instr-generate -fcoverage-mapping)
     add_link_options(-fprofile-instr-generate)
 endif()
+# What libFuzzer steers by, in the modules whose code meets input first; the others are run, not searched. An option of
+# code generation only, so that the precompiled header and everything else serve tests and fuzz programs alike.
+set(INSULA_FUZZED_MODULES core http token api)
+set(INSULA_FUZZ_OPTIONS -fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp)
 # One definition for everything: the modules share one precompiled header, so their definitions must agree.
 if(INSULA_FAULT_POINTS)
     add_compile_definitions(INSULA_FAULT_POINTS=1)
