@@ -41,7 +41,10 @@ bool query_string::append(std::string_view part) {
         return static_cast<std::uint32_t>(n);
     };  // a header is far smaller
     pairs_.push_back({u32(start), u32(middle - start), u32(middle), u32(text_.size() - middle)});
-    return true;
+    // Each by itself: the end of one and the beginning of the next may make a character together.
+    const auto all = std::string_view(text_);
+    return valid_utf8(all.substr(start, middle - start)) && valid_utf8(all.substr(middle)) &&
+           all.find('\0', start) == std::string_view::npos;
 }
 
 result<> query_string::parse(std::string_view text) {
@@ -56,7 +59,8 @@ result<> query_string::parse(std::string_view text) {
             return error::validation("query", "too_many", "at most 32 parameters");
         }
         if (!append(part))
-            return error(errc::malformed_request, "a percent-encoding in the query is wrong");
+            return error(errc::malformed_request,
+                         "a percent-encoding in the query is wrong, or it is not UTF-8 text");
         const auto added = name(pairs_.size() - 1);
         for (std::size_t i = 0; i + 1 < pairs_.size(); ++i) {
             if (name(i) != added)
@@ -70,9 +74,6 @@ result<> query_string::parse(std::string_view text) {
             return error::validation(plain ? "query/" + std::string(added) : "query", "duplicate",
                                      "given more than once");
         }
-    }
-    if (text_.find('\0') != std::string::npos || !valid_utf8(text_)) {
-        return error(errc::malformed_request, "the query is not UTF-8 text");
     }
     return {};
 }

@@ -80,6 +80,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     using namespace insula::http;
     const auto text = insula::fuzz::as_text(data, size);
     check_query(text);
+    if (!std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f'; })) {
+        return 0;  // the guard lets nothing else through as a target
+    }
     if (text.starts_with('/')) {
         check_path(text);
     }
