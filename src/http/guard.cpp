@@ -195,8 +195,9 @@ header_scanner::found header_scanner::scan(std::string_view data, std::size_t by
             return {refusal::none, scanned_};
         line_ = scanned_;
     }
+    // RFC 9112 3: a target that is longer than we read has a status of its own.
     if (data.size() >= bytes_max)
-        return {refusal::header_too_large, 0};
+        return {line_ == 0 ? refusal::target_too_long : refusal::header_too_large, 0};
     return {};
 }
 

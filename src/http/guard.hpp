@@ -16,9 +16,11 @@ enum class refusal : std::uint8_t {
     malformed,         // 400
     timeout,           // 408
     body_too_large,    // 413
+    target_too_long,   // 414
     expectation,       // 417
     header_too_large,  // 431
     unknown_coding,    // 501
+    no_room,           // 503: the bodies of other requests take all the memory there is for them
 };
 
 /// Finds the end of a header while it arrives, octet by octet if need be, and refuses what can

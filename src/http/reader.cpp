@@ -15,7 +15,6 @@ constexpr std::size_t room_min = 512;  // below this a receive is not worth its 
 constexpr std::size_t capacity_first =
     2 * 1024;  // most requests fit; ten thousand idle ones cost 20 MB
 constexpr std::size_t capacity_body = 16 * 1024;
-constexpr std::size_t kept_body_max = 16 * 1024;  // larger strings are given back between requests
 
 std::string_view view(boost::beast::string_view text) noexcept {
     return {text.data(), text.size()};
@@ -34,6 +33,20 @@ void request_sink::on_field_impl(beast_http::field id, text name, text value, er
     fields_.push_back({view(name), view(value)});
     if (id == beast_http::field::expect)
         expect_continue = true;  // the guard lets no other expectation pass
+    if (id == beast_http::field::connection)
+        read_connection(view(value));
+}
+
+void request_sink::read_connection(std::string_view options) noexcept {
+    while (true) {
+        const auto comma = options.find(',');
+        const auto option = trim_ows(options.substr(0, comma));
+        says_close = says_close || iequals(option, "close");
+        says_keep_alive = says_keep_alive || iequals(option, "keep-alive");
+        if (comma == std::string_view::npos)
+            return;
+        options.remove_prefix(comma + 1);
+    }
 }
 
 std::size_t request_sink::on_body_impl(text body, error_code&) {
@@ -74,6 +87,7 @@ void request_reader::grow(std::size_t capacity) {
 
 request_reader::step request_reader::refuse(refusal why) noexcept {
     why_ = why;
+    release(body_);  // the session may live on for its linger time
     phase_ = phase::refused;
     return step::refused;
 }
@@ -199,7 +213,7 @@ void request_reader::next() {
     chunks_.reset();
     guarded_ = 0;
     if (body_.capacity() > kept_body_max) {
-        body_ = std::string();
+        release(body_);
     } else {
         body_.clear();
     }

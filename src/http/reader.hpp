@@ -30,6 +30,10 @@ public:
     bool http11 = false;
     bool expect_continue = false;
     bool keep_body = true;
+    // Options of all Connection fields. Beast takes Proxy-Connection for one too, and on HTTP/1.0
+    // lets `keep-alive` win over `close`.
+    bool says_close = false;
+    bool says_keep_alive = false;
 
 private:
     using error_code = boost::beast::error_code;
@@ -46,9 +50,20 @@ private:
     std::size_t on_chunk_body_impl(std::uint64_t, text body, error_code&) override;
     void on_finish_impl(error_code&) override {}
 
+    void read_connection(std::string_view options) noexcept;
+
     std::vector<field>& fields_;
     std::string& body_;
 };
+
+/// Gives the memory back. Assigning an empty string does not: libstdc++ copies a short text into
+/// the buffer that is there.
+inline void release(std::string& text) noexcept {
+    std::string().swap(text);
+}
+
+/// A body string up to this is kept from request to request; a larger one is given back.
+inline constexpr std::size_t kept_body_max = 16 * 1024;
 
 class request_reader {
 public:
@@ -84,12 +99,20 @@ public:
     std::string_view target() const noexcept { return sink_->target; }
     std::span<const field> fields() const noexcept { return fields_; }
     bool http11() const noexcept { return sink_->http11; }
-    bool keep_alive() const { return sink_->keep_alive(); }
+    /// RFC 9112 9.3: `close` wins, then the version decides unless `keep-alive` was asked for.
+    bool keep_alive() const noexcept {
+        return !sink_->says_close && (sink_->http11 || sink_->says_keep_alive);
+    }
     bool expects_continue() const noexcept { return sink_->expect_continue && sink_->http11; }
     /// A body that is not empty, as far as the header tells.
     bool has_body() const { return sink_->chunked() || sink_->content_length().value_or(0) > 0; }
     /// From `message` until next().
     std::string_view body() const noexcept { return body_; }
+    /// Memory the body takes beyond what every connection may keep.
+    std::size_t extra_bytes() const noexcept {
+        return body_.capacity() > kept_body_max ? body_.capacity() : 0;
+    }
+    void refuse_body(refusal why) noexcept { (void)refuse(why); }
 
 private:
     enum class phase : std::uint8_t { start, header, decide, body, complete, refused };

@@ -1,7 +1,5 @@
 #include "http/recorder.hpp"
 
-#include "http/refusal.hpp"
-
 #include <fmt/format.h>
 
 namespace insula::http {
@@ -27,6 +25,8 @@ recorder::recorder(const service& s, const std::string& server, const limits& bo
                                "Responses not taken in time or by a closed connection", mine);
     idle_closed_ = &m.counter("insula_http_idle_closed_total",
                               "Kept connections closed by the idle limit", mine);
+    evicted_ = &m.counter("insula_http_evicted_total",
+                          "Waiting connections closed to make room for new ones", mine);
     accepted_ = &m.counter("insula_http_connections_total", "Connections accepted", mine);
     // The callbacks may be called after this server is gone: they hold the numbers, not the server.
     const auto numbers = load_;
@@ -36,6 +36,12 @@ recorder::recorder(const service& s, const std::string& server, const limits& bo
     m.gauge_from("insula_http_in_flight", "Requests inside handlers", mine, [numbers] {
         return static_cast<double>(numbers->in_flight.load(std::memory_order_relaxed));
     });
+    m.gauge_from(
+        "insula_http_body_bytes", "Memory of request bodies larger than 16 KiB", mine, [numbers] {
+            return static_cast<double>(numbers->body_bytes.load(std::memory_order_relaxed));
+        });
+    m.gauge("insula_http_body_bytes_max", "Limit of insula_http_body_bytes", mine)
+        .set(static_cast<double>(bounds.bodies_bytes_max));
     m.gauge("insula_http_connections_max", "Limit of insula_http_connections", mine)
         .set(static_cast<double>(bounds.connections_max));
     m.gauge("insula_http_in_flight_max", "Limit of insula_http_in_flight", mine)

@@ -1,7 +1,7 @@
 #pragma once
 // What a server counts. Instruments are fetched once and then only touched.
 
-#include "http/guard.hpp"
+#include "http/refusal.hpp"
 
 #include "insula/http/limits.hpp"
 #include "insula/http/service.hpp"
@@ -24,6 +24,7 @@ namespace insula::http {
 struct load {
     std::atomic<std::size_t> connections{0};
     std::atomic<std::size_t> in_flight{0};
+    std::atomic<std::size_t> body_bytes{0};
 };
 
 /// One place out of a bounded number; given back at destruction.
@@ -51,6 +52,34 @@ private:
     std::atomic<std::size_t>* used_;
 };
 
+/// Bytes out of a bounded number; given back at destruction.
+class share {
+public:
+    explicit share(std::atomic<std::size_t>& used) noexcept : used_(used) {}
+    share(const share&) = delete;
+    share& operator=(const share&) = delete;
+    ~share() { used_.fetch_sub(mine_, std::memory_order_relaxed); }
+
+    /// From now on `bytes`; false, and as before, when growing to it does not fit any more.
+    bool resize(std::size_t bytes, std::size_t max) noexcept {
+        if (bytes > mine_) {
+            const auto more = bytes - mine_;
+            if (used_.fetch_add(more, std::memory_order_relaxed) + more > max) {
+                used_.fetch_sub(more, std::memory_order_relaxed);
+                return false;
+            }
+        } else {
+            used_.fetch_sub(mine_ - bytes, std::memory_order_relaxed);
+        }
+        mine_ = bytes;
+        return true;
+    }
+
+private:
+    std::atomic<std::size_t>& used_;
+    std::size_t mine_ = 0;
+};
+
 class recorder {
 public:
     recorder(const service& s, const std::string& server, const limits& bounds,
@@ -65,6 +94,7 @@ public:
     observe::counter& rate_limited() { return *rate_limited_; }
     observe::counter& slow_readers() { return *slow_readers_; }
     observe::counter& idle_closed() { return *idle_closed_; }
+    observe::counter& evicted() { return *evicted_; }
     observe::counter& accepted() { return *accepted_; }
 
     const std::shared_ptr<load>& now() const noexcept { return load_; }
@@ -83,12 +113,13 @@ private:
     observe::metrics& metrics_;
     std::shared_ptr<load> load_ = std::make_shared<load>();
     std::vector<per_route> routes_;
-    std::array<observe::counter*, 7> refused_{};
+    std::array<observe::counter*, refusals> refused_{};
     observe::counter* connections_refused_;
     observe::counter* requests_refused_;
     observe::counter* rate_limited_;
     observe::counter* slow_readers_;
     observe::counter* idle_closed_;
+    observe::counter* evicted_;
     observe::counter* accepted_;
 };
 

@@ -33,7 +33,7 @@ public:
     void begin_stop() {
         stopping_ = true;
         listener_.close();
-        for (auto& s : sessions_)
+        for (auto& s : sessions_.all)
             s.stop();
     }
     runtime::awaitable<bool> finish(runtime::deadline until) {
@@ -65,6 +65,10 @@ private:
             connections_.spawn(serve(std::move(stream), std::move(*one)), "http connection");
             return;
         }
+        if (auto one = sessions_.make_room()) {
+            connections_.spawn(serve(std::move(stream), std::move(*one)), "http connection");
+            return;
+        }
         record.connections_refused().add();
         if (auto one = place::take(turned_away_, turned_away_max)) {
             connections_.spawn(turn_away(std::move(stream), std::move(*one)),
@@ -72,9 +76,8 @@ private:
         }
     }
 
-    runtime::awaitable<void> serve(runtime::stream stream, place) {
-        session s(shared_, std::move(stream));
-        sessions_.push_back(s);
+    runtime::awaitable<void> serve(runtime::stream stream, place mine) {
+        session s(shared_, std::move(stream), std::move(mine), sessions_);
         co_await s.run();
     }
 
@@ -85,7 +88,7 @@ private:
 
     shared_state& shared_;
     runtime::listener listener_;
-    boost::intrusive::list<session, boost::intrusive::constant_time_size<false>> sessions_;
+    crowd sessions_;
     std::atomic<std::size_t> turned_away_{0};
     bool stopping_ = false;
     runtime::task_group accepting_;

@@ -29,6 +29,42 @@ session::session(shared_state& shared, runtime::stream stream)
     peer_address_ = ip_address::parse(request_.peer.host());
 }
 
+session::session(shared_state& shared, runtime::stream stream, place mine, crowd& others)
+    : session(shared, std::move(stream)) {
+    place_ = std::move(mine);
+    crowd_ = &others;
+    started_ = steady::now();
+    others.all.push_back(*this);
+    others.fresh.push_back(*this);
+}
+
+std::optional<place> crowd::make_room() noexcept {
+    // Who has only just come may be about to ask; when nobody but such waits, the first of them
+    // goes.
+    constexpr std::chrono::seconds patience(1);
+    const auto now = runtime::steady_clock::now();
+    const bool stale = !fresh.empty() && fresh.front().since() + patience <= now;
+    auto& from = stale || kept.empty() ? fresh : kept;
+    if (from.empty())
+        return std::nullopt;
+    return from.front().give_place();
+}
+
+place session::give_place() noexcept {
+    end_waiting();
+    evicted_ = true;
+    shared_.record.evicted().add();
+    stream_.expires_at({steady::now()});
+    place given = std::move(*place_);
+    place_.reset();
+    return given;
+}
+
+void session::begin_waiting() {
+    if (crowd_ != nullptr && served_ > 0 && !auto_hook<waiting_tag>::is_linked())
+        crowd_->kept.push_back(*this);
+}
+
 void session::stop() noexcept {
     stopping_ = true;
     if (waiting_idle_)
@@ -89,6 +125,11 @@ runtime::awaitable<session::outcome> session::receive() {
             case request_reader::step::refused:
                 co_return outcome::refused;
             case request_reader::step::need_more:
+                if (!body_share_.resize(reader_.extra_bytes(),
+                                        shared_.options.limits.bodies_bytes_max)) {
+                    reader_.refuse_body(refusal::no_room);
+                    break;
+                }
                 if (!co_await fill())
                     co_return refused_ ? outcome::refused : outcome::gone;
                 break;
@@ -101,9 +142,13 @@ runtime::awaitable<bool> session::fill() {
     const auto until = receive_deadline();
     if (waiting_idle_ && stopping_)
         co_return false;
+    if (waiting_idle_)
+        begin_waiting();
     stream_.expires_at(until);
     const auto got = co_await stream_.read_some(reader_.prepare());
     const bool idle = std::exchange(waiting_idle_, false);
+    if (evicted_)
+        co_return false;  // whatever came: the place is another's
     if (got) {
         reader_.commit(*got);
         co_return true;
@@ -153,6 +198,7 @@ runtime::awaitable<void> session::answer() {
     waiting_for_ = waiting_for::nothing;
     if (!closing_)
         reader_.next();
+    (void)body_share_.resize(reader_.extra_bytes(), shared_.options.limits.bodies_bytes_max);
 }
 
 /// The one place where a failure of any kind becomes an answer.
@@ -195,6 +241,8 @@ runtime::awaitable<void> session::answer_refusal() {
                      : reader_.why() == refusal::none ? refusal::malformed
                                                       : reader_.why();
     shared_.record.refused(why);
+    (void)body_share_.resize(reader_.extra_bytes(), shared_.options.limits.bodies_bytes_max);
+    end_waiting();
     closing_ = refused_ = true;
     if (!has_head_) {
         // No header that could be believed: nothing of it is repeated.
@@ -245,7 +293,7 @@ runtime::awaitable<void> session::send(response r) {
     }
     finish(r);
     if (out_.capacity() > kept_output_max)
-        out_ = std::string();
+        release(out_);
 }
 
 void session::finish(const response& r) {
@@ -278,7 +326,7 @@ void session::log_request(const response& r, std::chrono::nanoseconds took) cons
 /// After a refusal the client may still be sending: closing at once would reset the connection and
 /// take our answer with it. So say that we are done, and read a while without looking.
 runtime::awaitable<void> session::linger() {
-    if (!refused_ && !reader_.has_leftover())
+    if (evicted_ || (!refused_ && !reader_.has_leftover()))
         co_return;
     stream_.shutdown_write();
     stream_.expires_at(deadline::after(shared_.options.limits.linger_timeout));

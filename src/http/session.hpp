@@ -37,10 +37,21 @@ struct shared_state {
     std::atomic<bool> draining{false};
 };
 
-class session : public boost::intrusive::list_base_hook<
-                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+struct all_tag;
+struct waiting_tag;
+template <class Tag>
+using auto_hook =
+    boost::intrusive::list_base_hook<boost::intrusive::tag<Tag>,
+                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+struct crowd;
+
+class session : public auto_hook<all_tag>, public auto_hook<waiting_tag> {
 public:
+    /// One to be turned away.
     session(shared_state& shared, runtime::stream stream);
+    /// One that has a place in the crowd of its loop, which outlives it.
+    session(shared_state& shared, runtime::stream stream, place mine, crowd& others);
     session(const session&) = delete;
     session& operator=(const session&) = delete;
 
@@ -51,12 +62,18 @@ public:
 
     /// An idle connection ends now, a busy one after its response. The loop's thread.
     void stop() noexcept;
+    /// Ends a session that waits (is in one of the crowd's waiting lists), for its place.
+    place give_place() noexcept;
+    /// When it was accepted, until the first request begins.
+    runtime::steady_clock::time_point since() const noexcept { return started_; }
 
 private:
     enum class outcome : std::uint8_t { message, refused, gone };
     enum class waiting_for : std::uint8_t { nothing, header, body };
     using steady = runtime::steady_clock;
 
+    void begin_waiting();
+    void end_waiting() noexcept { auto_hook<waiting_tag>::unlink(); }
     runtime::awaitable<outcome> receive();
     runtime::awaitable<bool> fill();
     runtime::awaitable<void> answer();
@@ -84,7 +101,10 @@ private:
 
     shared_state& shared_;
     runtime::stream stream_;
+    std::optional<place> place_;
+    crowd* crowd_ = nullptr;
     request_reader reader_;
+    share body_share_{shared_.record.now()->body_bytes};
     request request_;
     route_match match_;
     std::optional<response> early_;  // decided before the handler, sent when the body has been read
@@ -105,7 +125,23 @@ private:
     bool timed_out_ = false;
     bool stopping_ = false;
     bool closing_ = false;
+    bool evicted_ = false;
     bool refused_ = false;  // the client may still be sending
+};
+
+template <class Tag>
+using session_list = boost::intrusive::list<session, boost::intrusive::base_hook<auto_hook<Tag>>,
+                                            boost::intrusive::constant_time_size<false>>;
+
+/// The sessions of one loop; its thread.
+struct crowd {
+    session_list<all_tag> all;
+    session_list<waiting_tag> fresh;  // those that never sent a whole header, longest first
+    session_list<waiting_tag> kept;   // those that wait for another request, longest first
+
+    /// Closes a connection that waits, best one that never asked anything, and gives its place;
+    /// nullopt when all are at work.
+    std::optional<place> make_room() noexcept;
 };
 
 }  // namespace insula::http

@@ -3,11 +3,14 @@
 #include "http/session.hpp"
 #include "http/target.hpp"
 
+#include <algorithm>
+
 namespace insula::http {
 
 /// The header is there: what is asked, by whom, and whether it has to be refused before the body is
 /// read.
 void session::begin_request() {
+    end_waiting();
     started_ = steady::now();
     has_head_ = true;
     request_.fields = reader_.fields();
@@ -160,8 +163,10 @@ std::optional<response> session::check_media_type() const {
         return problem(
             error(errc::unsupported_media_type, "the body must be sent as application/json"));
     }
-    const auto coding = request_.header("Content-Encoding");
-    if (coding && !iequals(*coding, "identity")) {
+    const auto coded = [](const field& f) {
+        return iequals(f.name, "Content-Encoding") && !iequals(f.value, "identity");
+    };
+    if (std::any_of(request_.fields.begin(), request_.fields.end(), coded)) {
         return problem(error(errc::unsupported_media_type, "Content-Encoding is not supported"));
     }
     return std::nullopt;

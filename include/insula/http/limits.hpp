@@ -34,7 +34,12 @@ struct limits {
     /// why.
     std::chrono::milliseconds linger_timeout{1'000};
 
-    /// Of one server, all loops together. Beyond it a connection gets 503 and is closed.
+    /// Memory of all bodies larger than 16 KiB that are held at one time, of one server. Who sends
+    /// more meanwhile gets 503 `overloaded`; smaller bodies are always taken.
+    std::size_t bodies_bytes_max = 64 * 1024 * 1024;
+
+    /// Of one server, all loops together. Beyond it a new connection takes the place of one that
+    /// waits without a request (of the same loop); when none does it gets 503 and is closed.
     std::size_t connections_max = 16 * 1024;
     /// Requests inside handlers at one time. Beyond it 503 `overloaded` with Retry-After, before
     /// any work.

@@ -303,7 +303,7 @@ std::vector<framing_case> malformed_lengths() {
         {"header_too_large", with("X: " + std::string(1100, 'x') + "\r\n") + smuggled, {431}, true},
         {"request_line_too_large",
          line("GET /" + std::string(1100, 'x') + " HTTP/1.1") + smuggled,
-         {431},
+         {414},
          true},
     };
 }
@@ -368,8 +368,8 @@ std::vector<framing_case> malformed_chunks() {
 const std::vector<framing_case>& framing_cases() {
     static const auto all = [] {
         std::vector<framing_case> cases;
-        for (const auto& group :
-             {well_formed(), malformed_lines(), malformed_lengths(), malformed_chunks()}) {
+        for (const auto& group : {well_formed(), malformed_lines(), malformed_lengths(),
+                                  malformed_chunks(), more_framing_cases()}) {
             cases.insert(cases.end(), group.begin(), group.end());
         }
         return cases;

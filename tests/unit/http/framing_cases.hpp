@@ -23,6 +23,8 @@ inline void PrintTo(const framing_case& c, std::ostream* out) {
 /// body limit 64.
 const std::vector<framing_case>& framing_cases();
 
+std::vector<framing_case> more_framing_cases();
+
 inline constexpr std::size_t case_header_bytes_max = 1024;
 inline constexpr std::size_t case_body_bytes_max = 64;
 

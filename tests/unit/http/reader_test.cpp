@@ -69,6 +69,17 @@ TEST_P(http_framing, G60_gives_the_same_answers_in_slices_of_any_size) {
     }
 }
 
+TEST_P(http_framing, G60_gives_the_same_answers_cut_in_two_anywhere) {
+    const auto& c = GetParam();
+    for (std::size_t cut = 1; cut < c.bytes.size(); ++cut) {
+        reader_run run;
+        (void)run.feed(std::string_view(c.bytes).substr(0, cut), std::string::npos);
+        const auto out = run.feed(std::string_view(c.bytes).substr(cut), std::string::npos);
+        ASSERT_EQ(out.statuses, c.statuses) << "cut at " << cut;
+        ASSERT_EQ(out.closed, c.closed) << "cut at " << cut;
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(rfc9112, http_framing, testing::ValuesIn(framing_cases()),
                          [](const auto& info) { return std::string(info.param.name); });
 
