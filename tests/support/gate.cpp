@@ -60,13 +60,17 @@ fault fault_of(gate::mode how) {
 }  // namespace
 
 gate::gate(cluster& behind)
-    : gate({}, {.path = behind.socket_folder() + "/.s.PGSQL." + std::to_string(behind.port())}) {}
+    : listens_{.path = folder_.path() + "/.s.PGSQL." + std::to_string(postgres_port)},
+      behind_{.path = behind.socket_folder() + "/.s.PGSQL." + std::to_string(behind.port())} {
+    begin();
+}
 
 gate::gate(endpoint listens, endpoint behind)
     : listens_(std::move(listens)), behind_(std::move(behind)) {
-    if (listens_.path.empty() && listens_.port == 0 && !behind_.path.empty()) {
-        listens_.path = folder_.path() + "/.s.PGSQL." + std::to_string(postgres_port);
-    }
+    begin();
+}
+
+void gate::begin() {
     open_door();
     if (listening_ < 0) {
         throw std::runtime_error("the gate cannot listen");

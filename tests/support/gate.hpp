@@ -103,6 +103,7 @@ private:
         std::string needle;
     };
 
+    void begin();
     void change(const std::function<void(rules&)>& how);
     rules current() const;
     void open_door();

@@ -1,0 +1,53 @@
+// One trouble, from its begin to the check that nothing is left of it.
+#pragma once
+
+#include "traffic.hpp"
+
+#include <functional>
+
+namespace insula::test {
+
+struct trouble {
+    std::string name;
+    std::function<void(patient&)> begin;
+    std::function<void(patient&)> end;
+    std::chrono::milliseconds lasts{};
+    /// Whether everything that needs the database must be refused meanwhile.
+    bool total = false;
+    /// A sentence when this machine cannot have it.
+    std::function<std::string(patient&)> impossible = [](patient&) { return std::string(); };
+};
+
+/// For INSTANTIATE_TEST_SUITE_P.
+inline std::string name_of(const testing::TestParamInfo<trouble>& info) {
+    return info.param.name;
+}
+inline void PrintTo(const trouble& what, std::ostream* out) {
+    *out << what.name;
+}
+
+class outage {
+public:
+    outage(patient& who, trouble what);
+
+    void under_load();
+    void while_idle();
+
+private:
+    void have_it();
+    /// Everything works again, within a second more than it takes when nothing is wrong; and the
+    /// process holds no more than before.
+    void check_that_it_restores();
+    void check_the_herd() const;
+    void check_holdings() const;
+    void tell(const char* state, const traffic* clients) const;
+
+    patient& who_;
+    trouble what_;
+    clock::time_point began_;
+    clock::time_point over_;
+    spans back_;
+    holdings before_;
+};
+
+}  // namespace insula::test

@@ -1,0 +1,169 @@
+#include "patient.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <future>
+
+namespace insula::test {
+namespace {
+
+// These tests stop and kill PostgreSQL: the one that scripts/test shares among programs is not for
+// them.
+const bool alone = [] {
+    ::unsetenv("INSULA_TEST_POSTGRES");
+    return true;
+}();
+
+const char* const kinds[] = {"ready", "login", "read", "write", "registration", "revocation"};
+
+}  // namespace
+
+holdings holdings_of(pid_t pid) {
+    const std::string folder = "/proc/" + std::to_string(pid);
+    holdings all;
+    for (const auto& ignored : std::filesystem::directory_iterator(folder + "/fd")) {
+        (void)ignored;
+        ++all.descriptors;
+    }
+    std::ifstream status(folder + "/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with("VmRSS:")) {
+            all.resident_kb = std::stoul(line.substr(6));
+        }
+    }
+    return all;
+}
+
+patient::patient()
+    : where_({{"INSULA_WORKERS", "0"}, {"INSULA_DATABASE_CONNECTIONS", "16"}}),
+      between_(endpoint{}, {.path = server().socket_folder() + "/.s.PGSQL." +
+                                    std::to_string(server().port())}) {
+    std::ofstream(files_.path() + "/config.toml") << "[http]\nrequest_timeout = \"1s\"\n";
+    arguments_ = {"--config", files_.path() + "/config.toml"};
+    start_service();
+    for (auto& who : people_) {
+        who = where_.make_person("patient");
+        auto client = colleague().client();
+        make_project(client, who, "of " + who.tenant_id);
+    }
+    leaver_ = where_.make_person("leaver");
+    for (int warm = 0; warm < 3; ++warm) {
+        healthy_ = use_everything(clock::now(), 20s);
+    }
+}
+
+environment patient::variables_behind() const {
+    const auto local = between_.address();
+    auto all = where_.variables();
+    all["INSULA_DATABASE_URL"] = "host=127.0.0.1 port=" + local.substr(local.find(':') + 1) +
+                                 " dbname=" + const_cast<deployment&>(where_).database().name();
+    all["INSULA_WORKERS"] = "4";
+    all["INSULA_DATABASE_CONNECTIONS"] = std::to_string(connections);
+    return all;
+}
+
+void patient::start_service() {
+    service_ = std::make_unique<served>(variables_behind(), arguments_);
+}
+
+void patient::restart_service() {
+    service_.reset();
+    start_service();
+}
+
+std::string patient::fresh_name() {
+    static std::atomic<int> count = 0;
+    return "project " + std::to_string(++count);
+}
+
+bool patient::registers() {
+    auto client = service().client(5s);
+    const auto slug = where_.fresh_slug("back");
+    const auto made =
+        post_json(client, "/api/v1/auth/register", registration_form(slug, slug + "@example.org"));
+    if (made.status != 202) {
+        return false;
+    }
+    wait_until("the registration to be ready", [&] {
+        const auto status = get(client, *made.field("Location") + "?wait=1");
+        return status.status == 200 && text_of(parse(status), "/status") == "ready";
+    });
+    return true;
+}
+
+bool patient::hears_of_revocations() {
+    auto elsewhere = colleague().client(5s);
+    auto here = service().client(5s);
+    const auto answer = post_json(elsewhere, "/api/v1/auth/login",
+                                  {{"email", leaver_.email}, {"password", good_password}});
+    if (answer.status != 200) {
+        return false;
+    }
+    const auto tokens = parse(answer);
+    const http_fields auth{{"Authorization", "Bearer " + text_of(tokens, "/access_token")}};
+    if (get(here, "/api/v1/projects", auth).status != 200) {
+        return false;
+    }
+    if (post_json(elsewhere, "/api/v1/auth/logout",
+                  {{"refresh_token", text_of(tokens, "/refresh_token")}})
+            .status != 204) {
+        return false;
+    }
+    const auto ended = clock::now();
+    wait_until("the token to be refused",
+               [&] { return get(here, "/api/v1/projects", auth).status == 401; });
+    if (clock::now() - ended > 1500ms) {
+        throw std::runtime_error("a revocation was heard too late");
+    }
+    return true;
+}
+
+bool patient::use(const std::string& kind) {
+    if (kind == "registration") {
+        return registers();
+    }
+    if (kind == "revocation") {
+        return hears_of_revocations();
+    }
+    auto client = service().client(5s);
+    const person& who = people_.front();
+    if (kind == "ready") {
+        return get(client, "/readyz").status == 200;
+    }
+    if (kind == "login") {
+        return post_json(client, "/api/v1/auth/login",
+                         {{"email", who.email}, {"password", good_password}})
+                   .status == 200;
+    }
+    if (kind == "read") {
+        const auto read = get(client, "/api/v1/projects", who.auth());
+        return read.status == 200;
+    }
+    return post_json(client, "/api/v1/projects", {{"name", fresh_name()}}, who.auth()).status ==
+           201;
+}
+
+spans patient::use_everything(clock::time_point since, std::chrono::milliseconds limit) {
+    std::map<std::string, std::future<std::chrono::milliseconds>> running;
+    for (const std::string kind : kinds) {
+        running[kind] = std::async(std::launch::async, [this, kind, since, limit] {
+            wait_until(kind + " to work again", [&] { return use(kind); }, limit);
+            return std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - since);
+        });
+    }
+    spans took;
+    for (auto& [kind, span] : running) {
+        took[kind] = span.get();
+    }
+    return took;
+}
+
+patient& shared_patient() {
+    (void)alone;
+    static patient one;
+    return one;
+}
+
+}  // namespace insula::test
