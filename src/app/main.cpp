@@ -41,6 +41,7 @@ int run(int argc, char** argv) {
     commands::add_keys(program, chosen);
     commands::add_token(program, chosen);
     commands::add_tenant(program, chosen);
+    commands::add_verify_isolation(program, chosen);
     commands::add_doctor(program, chosen);
     try {
         program.parse(argc, argv);

@@ -47,6 +47,7 @@ void add_migrate(CLI::App& program, chosen_command& chosen);
 void add_keys(CLI::App& program, chosen_command& chosen);
 void add_token(CLI::App& program, chosen_command& chosen);
 void add_operator(CLI::App& program, chosen_command& chosen);
+void add_verify_isolation(CLI::App& program, chosen_command& chosen);
 void add_doctor(CLI::App& program, chosen_command& chosen);
 
 }  // namespace insula::app::commands
