@@ -160,13 +160,14 @@ void connection::fail_part(const sent_part& part, const PGresult* result) {
         part.kind != sent_part::what::execute && part.kind != sent_part::what::prepare;
     front.error->statement = at_end ? -1 : part.statement;
     const bool unknown = front.error->state == sqlstate::unknown_prepared;
-    if (part.prepared != 0 && (part.kind == sent_part::what::prepare || unknown)) {
+    if (part.kind == sent_part::what::preamble) {
+        if (unknown && part.prepared == preamble_number_) {
+            // Somebody's SQL said DEALLOCATE ALL; the unit will be repeated, under a new name.
+            preamble_name_ = "preamble" + std::to_string(++preamble_number_);
+            preamble_prepared_ = false;
+        }
+    } else if (part.prepared != 0 && (part.kind == sent_part::what::prepare || unknown)) {
         cache_.refused(part.prepared);
-    }
-    if (part.kind == sent_part::what::preamble &&
-        front.error->state == sqlstate::unknown_prepared) {
-        preamble_prepared_ =
-            false;  // somebody's SQL said DEALLOCATE ALL; the unit will be repeated
     }
 }
 

@@ -14,7 +14,6 @@ namespace {
 // One statement for every unit, with or without a tenant: the third argument `true` makes each
 // setting end with the unit's transaction. 'none' is the login role itself; it is needed where a
 // unit without a scope follows one with a scope in the same transaction.
-constexpr const char* preamble_name = "preamble";
 constexpr const char* preamble_sql =
     "select pg_catalog.set_config('role', $1, true), "
     "pg_catalog.set_config('lock_timeout', $2, true), "
@@ -87,7 +86,8 @@ bool connection::encode_preamble(const request& what) {
     if (!preamble_prepared_) {
         const std::array<Oid, 3> types{text_oid, text_oid, text_oid};
         parts_.push_back({sent_part::what::prepare, -1, 0});
-        if (PQsendPrepare(conn_.get(), preamble_name, preamble_sql, 3, types.data()) != 1) {
+        if (PQsendPrepare(conn_.get(), preamble_name_.c_str(), preamble_sql, 3, types.data()) !=
+            1) {
             return false;
         }
         preamble_prepared_ = true;
@@ -99,9 +99,9 @@ bool connection::encode_preamble(const request& what) {
     const std::array<const char*, 3> values{role.data(), lock.text.data(), budget.text.data()};
     const std::array<int, 3> lengths{static_cast<int>(role.size()), lock.length, budget.length};
     const std::array<int, 3> formats{binary, binary, binary};
-    parts_.push_back({sent_part::what::preamble});
-    return PQsendQueryPrepared(conn_.get(), preamble_name, 3, values.data(), lengths.data(),
-                               formats.data(), binary) == 1;
+    parts_.push_back({sent_part::what::preamble, -1, preamble_number_});
+    return PQsendQueryPrepared(conn_.get(), preamble_name_.c_str(), 3, values.data(),
+                               lengths.data(), formats.data(), binary) == 1;
 }
 
 bool connection::encode_entry(request& what, const unit::entry& entry, std::int32_t index) {

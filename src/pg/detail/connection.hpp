@@ -122,6 +122,10 @@ private:
     backend_id backend_;
     std::optional<pg_error> fatal_;  // the server's farewell
     bool fatal_before_commit_ = false;
+    // The preamble's name has a number that is never used again once the server has lost it: units
+    // that find out one after another must not prepare the same name twice.
+    std::uint64_t preamble_number_ = 1;
+    std::string preamble_name_ = "preamble1";
     bool preamble_prepared_ = false;
     bool want_write_ = false;
     bool broken_ = false;

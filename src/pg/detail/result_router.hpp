@@ -20,7 +20,7 @@ struct sent_part {
     enum class what : std::uint8_t { begin, prepare, preamble, execute, commit };
     what kind;
     std::int32_t statement = -1;  ///< index in the unit, for prepare and execute
-    std::uint64_t prepared = 0;   ///< number in the statement cache, for prepare
+    std::uint64_t prepared = 0;   ///< number in the statement cache, or of the preamble
 };
 
 /// Gives each of libpq's results to the unit and the message it answers. Units end with their own
