@@ -6,10 +6,6 @@
 #include "insula/observe/log.hpp"
 #include "insula/runtime/post.hpp"
 
-#include <algorithm>
-#include <array>
-#include <string_view>
-
 namespace insula::pg::detail {
 namespace {
 
@@ -18,18 +14,6 @@ constexpr std::chrono::seconds clean_up_time{1};
 
 pg_error not_in_time() {
     return {.state = sqlstate::query_canceled, .message = "no answer by the deadline"};
-}
-
-/// Statements that do the same inside BEGIN … COMMIT and in a unit of their own. Not so: LOCK,
-/// which asks for a transaction block, and CALL and DO, which could commit half of it.
-bool same_without_begin(const unit& work) {
-    static constexpr std::array<std::string_view, 5> plain{"select ", "insert ", "update ",
-                                                           "delete ", "with "};
-    return std::all_of(work.entries().begin(), work.entries().end(), [](const auto& entry) {
-        return std::any_of(plain.begin(), plain.end(), [&entry](std::string_view word) {
-            return entry.sql().starts_with(word);
-        });
-    });
 }
 
 }  // namespace
@@ -63,11 +47,6 @@ runtime::awaitable<pg_result<results>> pool_core::exec(std::shared_ptr<lease_sta
     }
     const auto what = std::make_shared<request>(home_, std::move(work), options, on->until);
     pool_counters::add(counters_->units);
-    if (commit && on->phase == transaction::pending && on->begin_sql == "begin" &&
-        same_without_begin(what->work)) {
-        // The whole transaction is this unit: its Sync commits it, without BEGIN and COMMIT.
-        on->phase = transaction::none;
-    }
     const bool begins = on->phase == transaction::pending;
     const bool open = on->phase == transaction::open || on->phase == transaction::failed;
     what->commit = commit && on->phase != transaction::none;

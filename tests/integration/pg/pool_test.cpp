@@ -83,7 +83,8 @@ TEST_P(pg_pool, a_transaction_with_its_last_unit_costs_one_round_trip_and_two_in
     });
 }
 
-/// BEGIN and COMMIT are left out where they change nothing; LOCK asks for a transaction block.
+/// BEGIN and COMMIT travel with the unit, so that one may also LOCK, which asks for a transaction
+/// block.
 TEST_P(pg_pool, a_transaction_of_one_unit_costs_one_round_trip_and_is_all_or_nothing) {
     static constexpr statement lock{"test.lock", "lock table gate"};
     static constexpr statement divide{"test.divide", "select 1 / $1::int"};
