@@ -96,6 +96,7 @@ result<> apply_limits(config& values, const toml::table& table, const std::strin
     auto& limits = values.http_limits;
     const std::map<std::string_view, std::size_t*> sizes{
         {"body_bytes_max", &limits.body_bytes_max},
+        {"bodies_bytes_max", &limits.bodies_bytes_max},
         {"header_bytes_max", &limits.header_bytes_max},
         {"connections_max", &limits.connections_max},
         {"in_flight_max", &limits.in_flight_max}};

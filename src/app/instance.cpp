@@ -1,5 +1,6 @@
 #include "insula/app/instance.hpp"
 
+#include "descriptors.hpp"
 #include "instance_state.hpp"
 
 #include "insula/app/database_setup.hpp"
@@ -177,6 +178,19 @@ instance::state::state(instance_options given, checked_config checked_settings,
     metrics.counter_from("insula_hash_refused_total",
                          "Passwords not looked at: too many were waiting, or for too long", {},
                          [this] { return static_cast<double>(hashing.refused()); });
+    metrics.gauge_from("insula_helper_queue_depth", "Look-ups and file work waiting for a thread",
+                       {}, [this] { return static_cast<double>(helpers.depth()); });
+    metrics.gauge("insula_helper_queue_max", "Limit of insula_helper_queue_depth")
+        .set(static_cast<double>(helper_queue_max));
+    metrics.counter_from("insula_helper_refused_total",
+                         "Look-ups and file work refused because too much was waiting", {},
+                         [this] { return static_cast<double>(helpers.refused()); });
+    metrics
+        .gauge("insula_pg_connections_budget",
+               "Limit of insula_pg_connections_open, all pools together")
+        .set(settings.values.database_connections);
+    metrics.gauge("insula_log_queue_max", "Lines that may wait to be written")
+        .set(static_cast<double>(observe::log_options{}.queue_lines_max));
     metrics.counter_from("insula_log_lines_dropped_total",
                          "Log lines dropped because the queue was full", {},
                          [] { return static_cast<double>(observe::log_dropped()); });
@@ -270,6 +284,7 @@ runtime::awaitable<result<>> instance::state::open_server(std::string address, s
     server_options.listen = std::move(address);
     server_options.name = name;
     server_options.limits = settings.values.http_limits;
+    server_options.limits.connections_max = connections_max;
     server_options.proxies = settings.proxies;
     server_options.cors_origins = settings.values.cors_origins;
     auto& server = servers.emplace_back(what, std::move(server_options), metrics, limiter.get());
@@ -283,6 +298,8 @@ runtime::awaitable<result<>> instance::state::open_server(std::string address, s
 }
 
 runtime::awaitable<result<>> instance::state::open_servers() {
+    connections_max = connections_that_fit(settings.values);
+    count_descriptors(metrics);
     if (options.serves) {
         for (const auto& address : settings.values.listen) {
             if (auto opened = co_await open_server(address, "public", *public_service); !opened) {

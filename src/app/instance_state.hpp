@@ -119,6 +119,7 @@ struct instance::state {
     std::unique_ptr<api::services> services;
     std::unique_ptr<http::service> public_service;
     std::unique_ptr<http::service> admin_service;
+    std::size_t connections_max = 0;  ///< of each server: what was configured and the limit allows
     std::deque<http::server> servers;
     std::optional<runtime::listener> reserved;  ///< holds the port until the servers have it
 

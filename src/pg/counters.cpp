@@ -23,6 +23,8 @@ constexpr instrument counters[] = {
     {"insula_pg_connect_failures_total", "Connection attempts that failed",
      &pool_counters::connect_failures},
     {"insula_pg_connections_lost_total", "Connections that died", &pool_counters::lost},
+    {"insula_pg_refused_total", "Requests refused because too many waited for a connection",
+     &pool_counters::refused},
 };
 constexpr instrument gauges[] = {
     {"insula_pg_connections_open", "Connections open", &pool_counters::open},
@@ -66,6 +68,24 @@ std::shared_ptr<pool_counters> register_counters(observe::metrics& metrics,
         metrics.gauge_from(i.name, i.help, with, reader(i.value));
     }
     return shared;
+}
+
+void register_limits(observe::metrics& metrics, const pool_options& options) {
+    const observe::labels with{{"pool", options.name}};
+    metrics
+        .gauge("insula_pg_connections_max",
+               "Limit of insula_pg_connections_open in the pool; all pools share "
+               "insula_pg_connections_budget",
+               with)
+        .set(options.shared_max + options.exclusive_max);
+    metrics.gauge("insula_pg_waiters_max", "Limit of insula_pg_waiters", with)
+        .set(options.waiters_max);
+    metrics
+        .gauge("insula_pg_statement_bytes_max",
+               "Estimated memory of prepared statements on one connection; the least recently used "
+               "go beyond it",
+               with)
+        .set(static_cast<double>(options.statement_bytes_max));
 }
 
 }  // namespace insula::pg::detail

@@ -48,6 +48,7 @@ pool_core::pool_core(runtime::loop& home, pool_options options, budget_core& bud
       shared_backoff_(options_.backoff_max),
       machine_(options_.exclusive_max, options_.backoff_max),
       exclusive_(options_.exclusive_max) {
+    register_limits(metrics, options_);
     budget_.join(*this);
 }
 
@@ -111,6 +112,7 @@ runtime::awaitable<pg_result<results>> pool_core::run(unit work, unit_options op
         serve_shared();
         if (what->queued()) {
             if (unsent_.size() + waiters_.size() > options_.waiters_max) {
+                pool_counters::add(counters_->refused);
                 co_return pg_error{.state = sqlstate::pool_exhausted,
                                    .message = "too many requests wait for a connection"};
             }
@@ -332,6 +334,7 @@ runtime::awaitable<pg_result<lease>> pool_core::acquire(runtime::deadline until)
     serve_exclusive();
     if (mine.queued()) {
         if (unsent_.size() + waiters_.size() > options_.waiters_max) {
+            pool_counters::add(counters_->refused);
             co_return pg_error{.state = sqlstate::pool_exhausted,
                                .message = "too many requests wait for a connection"};
         }

@@ -13,7 +13,8 @@ namespace insula::pg::detail {
 /// outlive the pool.
 struct pool_counters {
     std::atomic<std::uint64_t> units{0}, round_trips{0}, maintenance{0}, prepares{0}, reprepares{0},
-        lock_retries{0}, connects{0}, connect_failures{0}, lost{0}, open{0}, idle{0}, waiters{0};
+        lock_retries{0}, connects{0}, connect_failures{0}, lost{0}, open{0}, idle{0}, waiters{0},
+        refused{0};
 
     static void add(std::atomic<std::uint64_t>& counter) noexcept {
         counter.fetch_add(1, std::memory_order_relaxed);
@@ -26,5 +27,7 @@ struct pool_counters {
 
 std::shared_ptr<pool_counters> register_counters(observe::metrics& metrics,
                                                  const std::string& pool);
+/// The limits that the gauges of a pool are held against.
+void register_limits(observe::metrics& metrics, const pool_options& options);
 
 }  // namespace insula::pg::detail
