@@ -1,0 +1,35 @@
+// Everything in the database that is about a tenant and its people, wherever it is: found from the
+// catalogue, so that a table made tomorrow is watched tomorrow.
+#pragma once
+
+#include "deployment.hpp"
+
+#include <map>
+
+namespace insula::test {
+
+/// A digest of each table's rows that are about them, of the tables and sequences in their schemas
+/// whole, and of what the catalogue has about these schemas and their roles. By name:
+/// "control.session", "t_….projects", "catalogue".
+using digests = std::map<std::string, std::string>;
+
+class rows_about {
+public:
+    /// `words`: tenants' and people's ids, slugs, mail addresses. What has one of them is about
+    /// them; so is what names the id of such a row, such as the steps of a tenant's run.
+    rows_about(deployment& where, std::vector<std::string> words, std::vector<std::string> schemas);
+
+    digests now();
+    /// The names by which they differ, but for tables that begin with one of `but`; empty: none.
+    static std::string difference(const digests& before, const digests& after,
+                                  const std::vector<std::string>& but = {});
+
+private:
+    std::string pattern() const;
+
+    deployment& where_;
+    std::vector<std::string> words_;
+    std::string schemas_;  ///< as an array of PostgreSQL
+};
+
+}  // namespace insula::test
