@@ -77,45 +77,4 @@ operation parse_operation(const pg::result_set& answer) {
     return out;
 }
 
-namespace {
-
-runtime::awaitable<pg::pg_result<operation>> operate(pg::pool& connections, pg::unit work,
-                                                     runtime::deadline until) {
-    auto got = co_await connections.run(std::move(work), until);
-    if (!got) {
-        co_return got.error();
-    }
-    co_return parse_operation(got->front());
-}
-
-}  // namespace
-
-runtime::awaitable<pg::pg_result<operation>> retry_run(pg::pool& connections, run_id run,
-                                                       runtime::deadline until) {
-    pg::unit work;
-    add_retry(work, run);
-    return operate(connections, std::move(work), until);
-}
-
-runtime::awaitable<pg::pg_result<operation>> cancel_run(pg::pool& connections, run_id run,
-                                                        runtime::deadline until) {
-    pg::unit work;
-    add_cancel(work, run);
-    return operate(connections, std::move(work), until);
-}
-
-runtime::awaitable<pg::pg_result<operation>> skip_step(pg::pool& connections, run_id run,
-                                                       runtime::deadline until) {
-    pg::unit work;
-    add_skip(work, run);
-    return operate(connections, std::move(work), until);
-}
-
-runtime::awaitable<pg::pg_result<operation>> resume_run(pg::pool& connections, run_id run,
-                                                        runtime::deadline until) {
-    pg::unit work;
-    add_resume(work, run);
-    return operate(connections, std::move(work), until);
-}
-
 }  // namespace insula::queue

@@ -140,14 +140,6 @@ __attribute__((target("avx2"))) bool parse_uuid_fast(const char* text, uuid& out
 
 }  // namespace
 
-bool has_fast_codec() noexcept {
-#if defined(__x86_64__)
-    return processor_has_avx2();
-#else
-    return false;
-#endif
-}
-
 std::optional<std::size_t> decode_base64url(std::string_view text,
                                             std::span<std::uint8_t> out) noexcept {
 #if defined(__x86_64__)

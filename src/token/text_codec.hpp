@@ -28,7 +28,5 @@ bool parse_canonical_uuid(std::string_view text, uuid& out) noexcept;
 
 /// For tests: the portable way whatever the processor can.
 bool parse_canonical_uuid_portably(std::string_view text, uuid& out) noexcept;
-/// True when the fast way is in use.
-bool has_fast_codec() noexcept;
 
 }  // namespace insula::token

@@ -44,11 +44,8 @@ struct cut_token {
     std::size_t header_size = 0;
 };
 
-bool has_three_segments(std::string_view token) {
-    const auto first = token.find('.');
-    if (first == std::string_view::npos) {
-        return false;
-    }
+/// `first` is where its first dot is.
+bool has_three_segments(std::string_view token, std::size_t first) {
     const auto second = token.find('.', first + 1);
     return second != std::string_view::npos &&
            token.find('.', second + 1) == std::string_view::npos;
@@ -118,14 +115,14 @@ std::optional<refusal> verifier::state::cut(std::string_view token, cut_token& o
     }
     const auto segment = token.substr(0, dot);
     if (segment.size() > header_characters_max) {
-        return has_three_segments(token) ? refusal::too_long : refusal::not_three_segments;
+        return has_three_segments(token, dot) ? refusal::too_long : refusal::not_three_segments;
     }
     out.header_size = dot;
     if (const auto known = by_header.find(segment); known != by_header.end()) {
         out.by = last = known->second;
         return std::nullopt;
     }
-    if (!has_three_segments(token)) {
+    if (!has_three_segments(token, dot)) {
         return refusal::not_three_segments;
     }
     return read_foreign_header(segment, out);

@@ -83,13 +83,4 @@ void add_resume(pg::unit& work, run_id run);
 /// The answer of any of the four.
 operation parse_operation(const pg::result_set& answer);
 
-runtime::awaitable<pg::pg_result<operation>> retry_run(pg::pool& connections, run_id run,
-                                                       runtime::deadline until);
-runtime::awaitable<pg::pg_result<operation>> cancel_run(pg::pool& connections, run_id run,
-                                                        runtime::deadline until);
-runtime::awaitable<pg::pg_result<operation>> skip_step(pg::pool& connections, run_id run,
-                                                       runtime::deadline until);
-runtime::awaitable<pg::pg_result<operation>> resume_run(pg::pool& connections, run_id run,
-                                                        runtime::deadline until);
-
 }  // namespace insula::queue
