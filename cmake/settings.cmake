@@ -44,7 +44,8 @@ if(INSULA_SANITIZE)
     endif()
 endif()
 if(INSULA_COVERAGE)
-    add_compile_options(-fprofile-instr-generate -fcoverage-mapping)
+    # The last option lets the counters live in a mapped file (scripts/coverage): whoever is killed has counted, too.
+    add_compile_options(-fprofile-instr-generate -fcoverage-mapping "SHELL:-mllvm -runtime-counter-relocation")
     add_link_options(-fprofile-instr-generate)
 endif()
 # What libFuzzer steers by, in the modules whose code meets input first; the others are run, not searched. An option of
