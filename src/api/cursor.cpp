@@ -39,8 +39,8 @@ result<std::optional<list_position>> cursor_codec::read(const http::request& r) 
     }
     if (text->size() <= cursor_bytes_max) {
         if (const auto plain = keys_.open_cursor(*text, about_)) {
-            if (const auto position = parse_position(*plain)) {
-                return std::optional<list_position>(*position);
+            if (auto position = parse_position(*plain)) {
+                return position;
             }
         }
     }

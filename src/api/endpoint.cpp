@@ -38,6 +38,8 @@ answer call_user(services& with, http::request& r, const operation& about,
     co_return co_await handler(*context);
 }
 
+namespace {
+
 /// Something failed that cannot fail while the session and its tenant are what the token says: with
 /// a tenant goes its role, and a deletion that is under way takes its tables. The control plane
 /// knows; nullopt: the token is good, so the failure is ours. Costs nothing unless it had failed.
@@ -89,6 +91,8 @@ answer call_with_role(services& with, http::request& r, const operation& about, 
     }
     co_return answered;
 }
+
+}  // namespace
 
 answer call_member(services& with, http::request& r, const operation& about,
                    answer (*handler)(member_context&)) {

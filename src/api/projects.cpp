@@ -154,8 +154,7 @@ answer list_projects(member_context& c) {
         co_return after.error();
     }
     auto work = c.scope.read();
-    const auto rows_max =
-        static_cast<std::int64_t>(*limit + 1);  // one more tells whether there is a next page
+    const auto rows_max = std::int64_t{*limit} + 1;  // one more tells whether there is a next page
     if (*after) {
         work.add(next_page, rows_max, (*after)->created_at, (*after)->id);
     } else {

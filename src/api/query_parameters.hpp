@@ -37,8 +37,8 @@ result<std::optional<Id>> id_parameter(const http::request& r, std::string_view 
     if (!text) {
         return std::optional<Id>();
     }
-    if (const auto id = Id::parse(*text)) {
-        return std::optional<Id>(*id);
+    if (auto id = Id::parse(*text)) {
+        return id;
     }
     return error::validation("query/" + std::string(name), "invalid_id", "must be a UUID");
 }

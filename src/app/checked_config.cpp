@@ -1,5 +1,7 @@
 #include "instance_state.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -63,11 +65,11 @@ result<std::vector<http::rate_class>> rates_of(const config& values) {
             for (const auto& one : classes) {
                 known += (known.empty() ? "" : ", ") + one.name;
             }
-            return wrong("[rate_limit] has no class " + name + "; there are: " + known + ".");
+            return wrong(fmt::format("[rate_limit] has no class {}; there are: {}.", name, known));
         }
         if (!parse_rate(text, *found)) {
-            return wrong("[rate_limit] " + name +
-                         " must be like \"5/min\", \"3/h\" or \"10/s burst 20\".");
+            return wrong(fmt::format(
+                R"([rate_limit] {} must be like "5/min", "3/h" or "10/s burst 20".)", name));
         }
     }
     return classes;

@@ -148,14 +148,15 @@ result<> apply_file(config& values, const std::string& file) {
         }
         const auto* what = find_setting(name);
         if (what == nullptr) {
-            return wrong(file + ": there is no setting " + name + nearest(name) + ".");
+            return wrong(fmt::format("{}: there is no setting {}{}.", file, name, nearest(name)));
         }
         const auto text = as_setting_text(node);
         if (!text) {
-            return wrong(file + ": " + name +
-                         " must be a text, a number, a truth value or a list of texts.");
+            return wrong(fmt::format(
+                "{}: {} must be a text, a number, a truth value or a list of texts.", file, name));
         }
-        if (auto applied = apply(values, *what, *text, file + ": " + name); !applied) {
+        if (auto applied = apply(values, *what, *text, fmt::format("{}: {}", file, name));
+            !applied) {
             return applied;
         }
     }

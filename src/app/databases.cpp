@@ -15,6 +15,7 @@ pg::pool_options options_for(std::string name, std::string conninfo, unsigned sh
 
 std::vector<pg::pool*> pointers(const std::vector<std::unique_ptr<pg::pool>>& pools) {
     std::vector<pg::pool*> out;
+    out.reserve(pools.size());
     for (const auto& pool : pools) {
         out.push_back(pool.get());
     }
@@ -26,6 +27,7 @@ std::vector<std::unique_ptr<pg::pool>> make_cells(
     const tenancy::role_names& roles, const secret_bytes& key, pg::connection_budget& budget,
     observe::metrics& metrics, runtime::cpu_pool& resolver) {
     std::vector<std::unique_ptr<pg::pool>> pools;
+    pools.reserve(static_cast<std::size_t>(values.cells));
     for (int k = 0; k < values.cells; ++k) {
         // A cell's shared connection belongs to one loop; the others post their units there.
         pools.push_back(std::make_unique<pg::pool>(

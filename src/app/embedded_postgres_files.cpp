@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -31,6 +32,13 @@ mode_t passage_mode() {
     return ::geteuid() == 0 ? 0711 : 0700;
 }
 
+/// 0 where none stands.
+int leading_number(std::string_view text) {
+    int number = 0;
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    return number;
+}
+
 std::optional<int> major_of(const fs::path& folder) {
     if (!fs::exists(folder / "initdb") || !fs::exists(folder / "postgres")) {
         return std::nullopt;
@@ -41,7 +49,7 @@ std::optional<int> major_of(const fs::path& folder) {
     if (!answer.success || at == std::string::npos) {
         return std::nullopt;
     }
-    return std::atoi(answer.output.c_str() + at + 2);
+    return leading_number(std::string_view(answer.output).substr(at + 2));
 }
 
 void add_path_folders(std::vector<fs::path>& candidates) {
@@ -59,7 +67,7 @@ void add_path_folders(std::vector<fs::path>& candidates) {
 std::string holder_of(int lock) {
     std::array<char, 32> text{};
     const ssize_t got = ::pread(lock, text.data(), text.size() - 1, 0);
-    const int process = got > 0 ? std::atoi(text.data()) : 0;
+    const int process = leading_number({text.data(), got > 0 ? static_cast<std::size_t>(got) : 0});
     return process > 0 ? fmt::format(" (process {})", process) : std::string{};
 }
 

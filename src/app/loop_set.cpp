@@ -53,6 +53,7 @@ void loop_set::join() {
 
 std::vector<runtime::loop*> loop_set::all() {
     std::vector<runtime::loop*> out;
+    out.reserve(loops_.size());
     for (auto& loop : loops_) {
         out.push_back(loop.get());
     }

@@ -20,7 +20,7 @@ struct line {
 line check_request_line(std::string_view text) noexcept {
     constexpr std::size_t method_bytes_max = 32;
     const auto method_end = text.find(' ');
-    if (method_end == std::string_view::npos || method_end > method_bytes_max)
+    if (method_end > method_bytes_max)  // as npos is
         return {};
     if (!is_token(text.substr(0, method_end)))
         return {};

@@ -4,20 +4,18 @@
 
 #include <boost/assert.hpp>
 
+#include <algorithm>
 #include <array>
 
 namespace insula::http {
 namespace {
 
 bool owned_by_the_session(std::string_view name) noexcept {
-    for (const std::string_view owned :
-         {"content-length", "transfer-encoding", "connection", "date", "x-request-id",
-          "content-type", "cache-control", "content-security-policy", "keep-alive", "upgrade",
-          "trailer"}) {
-        if (iequals(name, owned))
-            return true;
-    }
-    return false;
+    static constexpr std::array<std::string_view, 11> owned{
+        "content-length", "transfer-encoding", "connection",    "date",
+        "x-request-id",   "content-type",      "cache-control", "content-security-policy",
+        "keep-alive",     "upgrade",           "trailer"};
+    return std::ranges::any_of(owned, [name](std::string_view one) { return iequals(name, one); });
 }
 
 }  // namespace

@@ -86,6 +86,7 @@ struct joining {
 
 error missing(std::vector<std::string> members) {
     std::vector<field_error> fields;
+    fields.reserve(members.size());
     for (auto& member : members) {
         fields.push_back({"/" + std::move(member), "required",
                           "is required of somebody who has no account yet"});

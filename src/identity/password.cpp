@@ -44,6 +44,7 @@ void add_words(std::vector<std::string>& into, std::string_view text) {
 
 bool strong(std::string_view password, const std::vector<std::string>& words) {
     std::vector<const char*> dictionary;
+    dictionary.reserve(words.size() + 1);
     for (const auto& word : words) {
         dictionary.push_back(word.c_str());
     }

@@ -97,7 +97,7 @@ bool smtp_dialogue::reply(std::string_view line) {
     if (stage_ == smtp_stage::data && code_ == 354) {
         stage_ = smtp_stage::content;
     }
-    return !(lacks_utf8_ && !settled_);
+    return !lacks_utf8_ || settled_;
 }
 
 std::string smtp_dialogue::text() const {

@@ -41,7 +41,9 @@ void driver::add_fence(pg::unit& work, int next, bool heed) const {
 
 void driver::add_finish(pg::unit& work, const ending& how, int step) const {
     std::int16_t state = static_cast<std::int16_t>(run_state::done);
-    std::optional<std::string_view> code, detail, internal;
+    std::optional<std::string_view> code;
+    std::optional<std::string_view> detail;
+    std::optional<std::string_view> internal;
     if (how.reason != nullptr) {
         state = static_cast<std::int16_t>(ended_as(*how.reason));
         code = how.reason->code();

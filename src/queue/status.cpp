@@ -101,6 +101,7 @@ std::vector<failed_attempt> failures_of(const pg::row& r) {
     auto details = r.get<std::vector<std::string>>("failed_details");
     auto internals = r.get<std::vector<std::string>>("failed_internals");
     std::vector<failed_attempt> all;
+    all.reserve(steps.size());
     for (std::size_t i = 0; i < steps.size(); ++i) {
         all.push_back({.step = std::move(steps[i]),
                        .undoing = directions[i] < 0,

@@ -43,6 +43,7 @@ schedule schedule::daily_at(std::chrono::minutes after_midnight) {
 runtime::awaitable<void> engine::state::recur() {
     bool declared = false;
     std::vector<std::string> names;
+    names.reserve(options_.recurring.size());
     for (const recurring_task& task : options_.recurring) {
         names.push_back(task.name);
     }

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <cstring>
 #include <exception>
+#include <system_error>
 
 namespace insula::runtime {
 
@@ -22,7 +22,7 @@ std::string describe(const detail::ring_refusal& refusal) {
             return fmt::format(
                 "io_uring is refused ({}: {}): a container's seccomp profile or the sysctl "
                 "kernel.io_uring_disabled forbids it",
-                refusal.what, std::strerror(refusal.reason));
+                refusal.what, std::generic_category().message(refusal.reason));
         case ENOSYS:
             return "io_uring is refused (io_uring_setup: not implemented): the kernel is built "
                    "without it or a seccomp profile hides it";
@@ -31,7 +31,7 @@ std::string describe(const detail::ring_refusal& refusal) {
                                refusal.what);
         default:
             return fmt::format("io_uring is refused ({}: {})", refusal.what,
-                               std::strerror(refusal.reason));
+                               std::generic_category().message(refusal.reason));
     }
 }
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 namespace insula::runtime {
 
@@ -30,9 +30,9 @@ error cannot_listen(std::string_view where, std::string_view what, int reason) {
         default:
             break;
     }
-    return error(
-        errc::internal, {},
-        fmt::format("cannot listen on {}: {}: {}{}", where, what, std::strerror(reason), remedy));
+    return error(errc::internal, {},
+                 fmt::format("cannot listen on {}: {}: {}{}", where, what,
+                             std::generic_category().message(reason), remedy));
 }
 
 // A Unix socket file outlives a killed process; one that still answers belongs to a live one.

@@ -26,7 +26,7 @@ std::shared_ptr<int> open_signals(std::initializer_list<int> signals) {
     if (fd < 0) {
         throw std::system_error(errno, std::generic_category(), "signalfd");
     }
-    return {new int(fd), [](int* owned) {
+    return {new int(fd), [](const int* owned) {
                 ::close(*owned);
                 delete owned;
             }};

@@ -43,7 +43,7 @@ struct free_memory {
 };
 
 std::uint64_t word_at(const char* from) noexcept {
-    std::uint64_t word;
+    std::uint64_t word = 0;
     std::memcpy(&word, from, sizeof word);
     return word;
 }
@@ -60,7 +60,7 @@ bool same_bytes(const char* a, const char* b, std::size_t size) noexcept {
 
 /// The random half of the session's UUID: enough to find its slots without reading them all.
 std::uint64_t mark_of(const session_id& session) noexcept {
-    std::uint64_t mark;
+    std::uint64_t mark = 0;
     std::memcpy(&mark, session.value().bytes.data() + 8, sizeof mark);
     return mark;
 }

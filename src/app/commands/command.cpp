@@ -4,8 +4,6 @@
 
 #include <iostream>
 
-extern char** environ;
-
 namespace insula::app::commands {
 
 void configuration_flags::add_to(CLI::App& command) {

@@ -62,7 +62,7 @@ result<std::string> key_of(const fs::path& data_dir) {
     }
     std::array<std::uint8_t, 32> bytes{};
     random_bytes(bytes);
-    const auto text = base64_encode(bytes);
+    auto text = base64_encode(bytes);
     if (auto written = write_private(file, text); !written) {
         return written.error();
     }
