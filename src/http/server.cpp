@@ -21,6 +21,7 @@ class worker {
 public:
     worker(shared_state& shared, runtime::loop& home, runtime::listener listener)
         : shared_(shared),
+          sessions_(home),
           listener_(std::move(listener)),
           accepting_(home, "http accept"),
           connections_(home, "http connections") {}
@@ -87,8 +88,8 @@ private:
     }
 
     shared_state& shared_;
-    runtime::listener listener_;
     crowd sessions_;
+    runtime::listener listener_;
     std::atomic<std::size_t> turned_away_{0};
     bool stopping_ = false;
     runtime::task_group accepting_;

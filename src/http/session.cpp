@@ -38,18 +38,6 @@ session::session(shared_state& shared, runtime::stream stream, place mine, crowd
     others.fresh.push_back(*this);
 }
 
-std::optional<place> crowd::make_room() noexcept {
-    // Who has only just come may be about to ask; when nobody but such waits, the first of them
-    // goes.
-    constexpr std::chrono::seconds patience(1);
-    const auto now = runtime::steady_clock::now();
-    const bool stale = !fresh.empty() && fresh.front().since() + patience <= now;
-    auto& from = stale || kept.empty() ? fresh : kept;
-    if (from.empty())
-        return std::nullopt;
-    return from.front().give_place();
-}
-
 place session::give_place() noexcept {
     end_waiting();
     evicted_ = true;
@@ -73,6 +61,8 @@ void session::stop() noexcept {
 
 runtime::awaitable<void> session::run() {
     while (!closing_) {
+        if (crowd_ != nullptr && reader_.has_leftover())
+            co_await crowd_->pipelined_turn();
         switch (co_await receive()) {
             case outcome::message:
                 co_await answer();

@@ -9,7 +9,9 @@
 #include "insula/http/problem.hpp"
 #include "insula/http/server.hpp"
 #include "insula/observe/trace.hpp"
+#include "insula/runtime/event.hpp"
 #include "insula/runtime/stream.hpp"
+#include "insula/runtime/timer.hpp"
 
 #include <boost/intrusive/list.hpp>
 
@@ -135,6 +137,8 @@ using session_list = boost::intrusive::list<session, boost::intrusive::base_hook
 
 /// The sessions of one loop; its thread.
 struct crowd {
+    explicit crowd(runtime::loop& home) : home_(home), next_(home), next_turn_(home) {}
+
     session_list<all_tag> all;
     session_list<waiting_tag> fresh;  // those that never sent a whole header, longest first
     session_list<waiting_tag> kept;   // those that wait for another request, longest first
@@ -142,6 +146,22 @@ struct crowd {
     /// Closes a connection that waits, best one that never asked anything, and gives its place;
     /// nullopt when all are at work.
     std::optional<place> make_room() noexcept;
+
+    /// Before a request that was pipelined behind another: only a few of all connections are taken
+    /// each time the loop looks at the kernel, so that whoever sends many requests at once does not
+    /// keep those waiting who send one.
+    runtime::awaitable<void> pipelined_turn();
+
+private:
+    bool take_turn() noexcept;
+
+    runtime::loop& home_;
+    runtime::event next_;
+    runtime::timer next_turn_;
+    std::uint64_t turn_ = 0;
+    unsigned left_ = 0;
+    std::size_t waiting_ = 0;
+    bool pumped_ = false;  // one of those that wait will wake others in the next turn
 };
 
 }  // namespace insula::http

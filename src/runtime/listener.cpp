@@ -73,8 +73,12 @@ void set_options(int fd, bool is_unix, const listen_options& options) {
     if (options.reuse_port) {
         ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     }
-    // Accepted sockets inherit it, which saves a system call for each.
+    // Accepted sockets inherit what follows, which saves system calls for each.
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // What a peer does not read stays with whoever writes, beyond so much: megabytes of it would
+    // else lie in the kernel for each connection, and a writer would never learn that nobody reads.
+    constexpr int unsent_bytes_max = 64 * 1024;
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes_max, sizeof unsent_bytes_max);
 }
 
 }  // namespace

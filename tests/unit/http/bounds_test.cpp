@@ -8,6 +8,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 namespace insula::http::test {
 namespace {
 
@@ -101,6 +103,54 @@ TEST_P(http_bounds, G61_a_flood_of_connections_leaves_the_last_ones_served) {
     EXPECT_LE(server.server().connections(), 8u);
     flood.clear();
     EXPECT_TRUE(eventually([&] { return server.server().connections() == 1; }));
+}
+
+TEST_P(http_bounds, G61_who_pipelines_leaves_turns_to_others) {
+    constexpr int clients = 10;
+    constexpr int requests = 300;
+    test_server server(GetParam(), with_places(clients + 1));
+    client observer(server.address());
+    const auto turns = [&] {
+        return std::stoul(observer.ask("GET /turns HTTP/1.1\r\nHost: a\r\n\r\n").body);
+    };
+    const auto before = turns();
+    std::string pipeline;
+    for (int i = 0; i < requests; ++i)
+        pipeline += ask_ok;
+    std::vector<std::unique_ptr<client>> all;
+    for (int i = 0; i < clients; ++i) {
+        all.push_back(std::make_unique<client>(server.address()));
+        all.back()->send(pipeline);
+    }
+    for (auto& one : all) {
+        for (int i = 0; i < requests; ++i)
+            ASSERT_EQ(one->receive()->status, 200u);
+    }
+    // Each time the loop looks at the kernel it takes 16 of those behind another one, of all
+    // connections together; it used to take what was there.
+    EXPECT_GE(turns() - before, static_cast<unsigned long>(clients * (requests - 1) / 16));
+}
+
+TEST_P(http_bounds, G61_who_does_not_read_is_not_answered_on_and_on) {
+    auto options = with_places(2);
+    options.limits.write_timeout = 300ms;
+    test_server server(GetParam(), options);
+    client deaf(server.address(), 4096);
+    std::string pipeline;
+    for (int i = 0; i < 20'000; ++i)
+        pipeline += ask_ok;
+    std::jthread sender([&] { deaf.send(pipeline); });
+    EXPECT_TRUE(eventually([&] {
+        return server.metrics().find("insula_http_write_failed_total{server=\"public\"} 1") !=
+               std::string::npos;
+    }));
+    // 64 KiB that could not be sent, and what is on its way: some 200 answers of 450 bytes.
+    const auto text = server.metrics();
+    const std::string_view series =
+        "insula_http_request_duration_seconds_count{route=\"/ok\",server=\"public\"} ";
+    const auto at = text.find(series);
+    ASSERT_NE(at, std::string::npos);
+    EXPECT_LT(std::stoul(text.substr(at + series.size())), 1000u);
 }
 
 TEST_P(http_bounds, G65_large_bodies_share_a_bounded_memory) {

@@ -73,6 +73,9 @@ answer inspect(test_service&, request& r) {
         .end_object();
     co_return response::json(200, std::move(body));
 }
+answer turns(test_service&, request&) {
+    co_return response::json(200, std::to_string(runtime::loop::current()->stats().turns));
+}
 answer waits(test_service& s, request& r);
 
 constexpr auto routes = router(std::to_array<route_row<endpoint>>({
@@ -93,6 +96,7 @@ constexpr auto routes = router(std::to_array<route_row<endpoint>>({
     {method::get, "/inspect/{id}", anybody(inspect)},
     {method::get, "/capability/{secret}", anybody(ok), {.redact_path = true}},
     {method::get, "/limited", anybody(ok), {.rate = "limited"}},
+    {method::get, "/turns", anybody(turns)},
     {method::get, "/wait", anybody(waits)},
 }));
 

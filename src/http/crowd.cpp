@@ -1,0 +1,55 @@
+// What the sessions of one loop share: room, and turns.
+#include "http/session.hpp"
+
+#include <algorithm>
+
+namespace insula::http {
+namespace {
+
+constexpr unsigned pipelined_per_turn = 16;
+
+}  // namespace
+
+std::optional<place> crowd::make_room() noexcept {
+    // Who has only just come may be about to ask; when nobody but such waits, the first of them
+    // goes.
+    constexpr std::chrono::seconds patience(1);
+    const auto now = runtime::steady_clock::now();
+    const bool stale = !fresh.empty() && fresh.front().since() + patience <= now;
+    auto& from = stale || kept.empty() ? fresh : kept;
+    if (from.empty())
+        return std::nullopt;
+    return from.front().give_place();
+}
+
+bool crowd::take_turn() noexcept {
+    if (const auto now = home_.stats().turns; now != turn_) {
+        turn_ = now;
+        left_ = pipelined_per_turn;
+    }
+    return left_ > 0 && left_-- > 0;
+}
+
+/// Of those that find no turn left the first sleeps until the loop has looked at the kernel, then
+/// wakes as many as there are turns; the last of these finds none left and does the same again.
+runtime::awaitable<void> crowd::pipelined_turn() {
+    while (!take_turn()) {
+        if (pumped_) {
+            ++waiting_;
+            const bool woken = co_await next_.wait(runtime::deadline::never());
+            --waiting_;
+            if (!woken)
+                co_return;
+            continue;
+        }
+        pumped_ = true;
+        const bool slept = co_await next_turn_.wait({runtime::steady_clock::now()});
+        pumped_ = false;
+        if (!slept)
+            co_return;
+        for (auto n = std::min<std::size_t>(waiting_, pipelined_per_turn); n > 0; --n)
+            next_.set();
+    }
+}
+
+}  // namespace insula::http
