@@ -15,7 +15,6 @@ namespace {
 using detail::attempt;
 using detail::attempt_group;
 using detail::attempt_plan;
-using detail::temporary_tenant;
 using must = attempt::must;
 
 constexpr pg::statement list_cells{
