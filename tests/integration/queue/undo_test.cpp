@@ -54,6 +54,33 @@ public:
     }
 };
 
+std::atomic<int> pages_erased{0};
+
+/// The same in the database.
+class page {
+public:
+    static constexpr std::string_view kind = "test.page";
+    using input = journey_input;
+    outcome write(database_step& step, const input&) const {
+        step.deferred().add(add_note, step.run(), "written");
+        co_return step_result<>();
+    }
+    outcome erase(database_step& step, const input& in) const {
+        ++pages_erased;
+        step.deferred().add(add_note, step.run(), "erased");
+        co_return step.attempt() <= in.fail_times
+            ? step_result<>(failure::retryable("stuck", "The page sticks."))
+            : step_result<>();
+    }
+    outcome fails(database_step&, const input&) const { co_return failure::final("no_good", "no"); }
+    static constexpr auto steps() {
+        constexpr retry_policy soon{.attempts_max = 3, .base = std::chrono::milliseconds(5)};
+        return queue::steps<page>(
+            {{.name = "write", .run = &page::write, .undo = &page::erase, .retry = soon},
+             {.name = "fails", .run = &page::fails}});
+    }
+};
+
 /// Something in the database, then a call, and nothing at the end.
 class parcel {
 public:
@@ -76,12 +103,12 @@ public:
     }
 };
 
-class queue_undo_outside : public testing::TestWithParam<runtime::backend> {
+class queue_undo : public testing::TestWithParam<runtime::backend> {
 protected:
-    void SetUp() override { letters_recalled = 0; }
+    void SetUp() override { letters_recalled = pages_erased = 0; }
     template <class W>
     std::unique_ptr<process> start() {
-        known_ = knowing(W{}, parcel{});
+        known_ = knowing(W{}, parcel{}, page{});
         return std::make_unique<process>(world_.worker_conninfo(), known_, quick(), GetParam());
     }
     template <class W>
@@ -104,7 +131,21 @@ protected:
     registry known_;
 };
 
-TEST_P(queue_undo_outside, G33_an_undo_by_call_is_retried) {
+TEST_P(queue_undo, G33_an_undo_in_the_database_is_retried_and_then_held) {
+    const auto id = enqueue<page>({.fail_at = {}, .fail_times = 2, .how = {}, .child = {}});
+    const auto stuck = enqueue<page>({.fail_at = {}, .fail_times = 3, .how = {}, .child = {}});
+    auto p = start<letter>();
+    ASSERT_TRUE(world_.ends(id, "failed"));
+    EXPECT_EQ(world_.notes_of(id), "written erased") << "what failed has left nothing";
+    ASSERT_TRUE(world_.ends(stuck, "held"));
+    EXPECT_EQ(world_.notes_of(stuck), "written");
+    EXPECT_EQ(pages_erased, 6);
+    EXPECT_EQ(act(*p, &add_skip, stuck), operated::done);
+    ASSERT_TRUE(world_.ends(stuck, "failed"));
+    EXPECT_TRUE(world_.in_order());
+}
+
+TEST_P(queue_undo, G33_an_undo_by_call_is_retried) {
     const auto id = enqueue<letter>({.fail_at = {}, .fail_times = 2, .how = {}, .child = {}});
     auto p = start<letter>();
     ASSERT_TRUE(world_.ends(id, "failed"));
@@ -113,7 +154,7 @@ TEST_P(queue_undo_outside, G33_an_undo_by_call_is_retried) {
     EXPECT_TRUE(world_.in_order());
 }
 
-TEST_P(queue_undo_outside, G33_an_undo_by_call_that_goes_on_failing_is_held_and_never_dropped) {
+TEST_P(queue_undo, G33_an_undo_by_call_that_goes_on_failing_is_held_and_never_dropped) {
     const auto tired = enqueue<letter>({.fail_at = {}, .fail_times = 99, .how = {}, .child = {}});
     const auto never =
         enqueue<letter>({.fail_at = {}, .fail_times = 0, .how = "never", .child = {}});
@@ -135,7 +176,7 @@ TEST_P(queue_undo_outside, G33_an_undo_by_call_that_goes_on_failing_is_held_and_
     EXPECT_EQ(world_.notes_of(never), "ended at fails");
 }
 
-TEST_P(queue_undo_outside, G33_what_a_program_cannot_undo_any_more_is_held) {
+TEST_P(queue_undo, G33_what_a_program_cannot_undo_any_more_is_held) {
     const auto id = enqueue<letter>({.fail_at = {}, .fail_times = 0, .how = "never", .child = {}});
     {
         auto p = start<letter>();
@@ -151,7 +192,7 @@ TEST_P(queue_undo_outside, G33_what_a_program_cannot_undo_any_more_is_held) {
     EXPECT_EQ(world_.notes_of(id), "");
 }
 
-TEST_P(queue_undo_outside, G30_a_run_that_ends_with_a_call_ends_with_its_result) {
+TEST_P(queue_undo, G30_a_run_that_ends_with_a_call_ends_with_its_result) {
     const auto id = enqueue<parcel>({.fail_at = {}, .fail_times = 1, .how = {}, .child = {}});
     auto p = start<letter>();
     ASSERT_TRUE(world_.ends(id, "done"));
@@ -160,7 +201,7 @@ TEST_P(queue_undo_outside, G30_a_run_that_ends_with_a_call_ends_with_its_result)
     EXPECT_TRUE(world_.in_order());
 }
 
-INSTANTIATE_TEST_SUITE_P(both, queue_undo_outside, testing::ValuesIn(backends()),
+INSTANTIATE_TEST_SUITE_P(both, queue_undo, testing::ValuesIn(backends()),
                          [](const auto& info) { return std::string(runtime::name(info.param)); });
 
 }  // namespace
