@@ -42,8 +42,11 @@ runtime::awaitable<pg::pg_result<std::shared_ptr<const tenant_entry>>> directory
         co_return std::shared_ptr<const tenant_entry>();
     }
     const auto row = answer->front().front();
-    remember({tenant, row.get<std::int32_t>(0), row.get<std::string>(1)});
-    co_return known(tenant);
+    const tenant_entry found{tenant, row.get<std::int32_t>(0), row.get<std::string>(1)};
+    remember(found);
+    auto entry = known(tenant);
+    // In a full directory somebody else may have taken the place meanwhile.
+    co_return entry ? std::move(entry) : std::make_shared<const tenant_entry>(found);
 }
 
 std::shared_ptr<const tenant_entry> directory::known(tenant_id tenant) const {
