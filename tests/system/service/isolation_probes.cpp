@@ -145,6 +145,27 @@ sent_probe prober::send(const probe& one, std::string three::* which) {
     return done;
 }
 
+std::string prober::bytes_of(const probe& one, const request& what, std::string_view host) const {
+    std::string bytes = one.operation.method + " " + what.target + " HTTP/1.1\r\nHost: ";
+    bytes.append(host).append("\r\n");
+    for (const auto& [name, value] : what.fields) {
+        bytes.append(name).append(": ").append(value).append("\r\n");
+    }
+    const auto body = what.body.empty() ? std::string() : json::serialize(what.body);
+    if (!body.empty()) {
+        bytes.append("Content-Type: application/json\r\n");
+    }
+    if (one.operation.method != "GET") {
+        bytes.append("Content-Length: ").append(std::to_string(body.size())).append("\r\n");
+    }
+    return bytes.append("\r\n").append(body);
+}
+
+http_answer prober::exchange_bytes(std::string_view bytes) {
+    client_.write(bytes);
+    return client_.read_answer();
+}
+
 http_answer prober::send_as_b(const probe& one) {
     probe everywhere = one;
     everywhere.where = nullptr;

@@ -50,6 +50,10 @@ public:
     /// send() in two steps.
     request made(const probe& one, std::string three::* which);
     http_answer exchange(const probe& one, const request& what);
+    /// The request's bytes, and its answer without a look at whether it is as documented: for
+    /// those who measure, or say that they are somewhere else.
+    std::string bytes_of(const probe& one, const request& what, std::string_view host) const;
+    http_answer exchange_bytes(std::string_view bytes);
 
 private:
     void add_probes(const operation_of_document& operation);

@@ -200,9 +200,13 @@ std::string isolation_stage::invite(const signed_in& by, const std::string& emai
                                     std::string* token, bool of_b) {
     auto to = client();
     const auto known = where_->mailed_tokens(email);
-    const auto made = must(post_json(to, "/api/v1/invites", {{"email", email}, {"role", "member"}},
-                                     of_b ? as_b(by) : by.tokens.auth()),
-                           201, "invite");
+    auto fields = of_b ? as_b(by) : by.tokens.auth();
+    if (of_b) {
+        fields.emplace_back("Idempotency-Key", plant("a key of an invitation"));
+    }
+    const auto made =
+        must(post_json(to, "/api/v1/invites", {{"email", email}, {"role", "member"}}, fields), 201,
+             "invite");
     if (token != nullptr) {
         *token = where_->wait_for_mail(email, known);
     }
@@ -259,7 +263,7 @@ void isolation_stage::build_b() {
     }
     for (const char* what : {"another project's name", "a project's first name"}) {
         auto fields = as_b(b_owner);
-        fields.emplace_back("Idempotency-Key", plant("a key of a project"));
+        fields.emplace_back("Idempotency-Key", plant(what + std::string(", the key of it")));
         b_project_ = text_of(
             parse(must(
                 post_json(to, "/api/v1/projects",
@@ -291,6 +295,7 @@ void isolation_stage::build_b_people() {
                        &live_invite_token, true);
     // A second page of the owner's tenants.
     auto fields = as_b(b_owner);
+    fields.emplace_back("Idempotency-Key", plant("a key of a tenant"));
     const auto second =
         parse(must(post_json(to, "/api/v1/tenants",
                              {{"name", plant("a further tenant's name")},

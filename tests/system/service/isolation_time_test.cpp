@@ -29,9 +29,9 @@ protected:
     static isolation_stage& stage() { return isolation_stage::shared(); }
 
     double took(prober& all, const probe& one, std::string three::* which) {
-        const auto request = all.made(one, which);
+        const auto bytes = all.bytes_of(one, all.made(one, which), "insula.test");
         const auto began = clock::now();
-        (void)all.exchange(one, request);
+        (void)all.exchange_bytes(bytes);
         return std::chrono::duration<double, std::micro>(clock::now() - began).count();
     }
     /// How often B's took longer than nobody's: 0.5 when time tells nothing.
