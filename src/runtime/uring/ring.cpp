@@ -39,7 +39,7 @@ ring::ring(loop& home) : home_(home) {
     try {
         lend_buffers();
     } catch (...) {
-        io_uring_queue_exit(&ring_);
+        end_ring(ring_);
         ::close(event_);
         throw;
     }
@@ -47,7 +47,7 @@ ring::ring(loop& home) : home_(home) {
 }
 
 ring::~ring() {
-    io_uring_queue_exit(&ring_);
+    end_ring(ring_);
     if (lent_ != nullptr) {
         ::munmap(lent_, lent_bytes_);
     }

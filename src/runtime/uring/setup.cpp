@@ -6,10 +6,27 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <optional>
 
 namespace insula::runtime::detail {
+
+namespace {
+
+// The kernel may map a ring where another thread's has just been. It orders the two; but liburing
+// calls it without the C library, so only this lets ThreadSanitizer know.
+std::atomic<unsigned>& ended_rings() {
+    static std::atomic<unsigned> count{0};
+    return count;
+}
+
+}  // namespace
+
+void end_ring(io_uring& ring) noexcept {
+    ended_rings().fetch_add(1, std::memory_order_release);
+    io_uring_queue_exit(&ring);
+}
 
 ring_setup set_up_ring(io_uring& ring, unsigned entries, bool disabled) {
     // Tried in this order, each without the flag before it: DEFER_TASKRUN demands SINGLE_ISSUER.
@@ -29,6 +46,7 @@ ring_setup set_up_ring(io_uring& ring, unsigned entries, bool disabled) {
         params.cq_entries = 4 * entries;
         const int outcome = io_uring_queue_init_params(entries, &ring, &params);
         if (outcome == 0) {
+            (void)ended_rings().load(std::memory_order_acquire);
             return {0, flags};
         }
         if (outcome != -EINVAL || next == std::size(optional_flags)) {
@@ -81,7 +99,7 @@ std::optional<ring_refusal> try_receive(io_uring& ring, int reader, int writer) 
             refusal = ring_refusal{0, "multishot receive (Linux 6.0)"};
         }
     }
-    io_uring_queue_exit(&ring);
+    end_ring(ring);
     ::munmap(memory, 2 * page);
     return refusal;
 }
@@ -96,7 +114,7 @@ std::optional<ring_refusal> ring::probe() {
     int ends[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
         const int reason = errno;
-        io_uring_queue_exit(&probed);
+        end_ring(probed);
         return ring_refusal{reason, "socketpair"};
     }
     auto refusal = try_receive(probed, ends[0], ends[1]);

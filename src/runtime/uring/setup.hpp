@@ -13,6 +13,8 @@ struct ring_setup {
 // need 6.1 and 6.0, COOP_TASKRUN 5.19. disabled: it belongs to the thread that enables it, not to
 // this one.
 ring_setup set_up_ring(io_uring& ring, unsigned entries, bool disabled);
+// Gives it and its memory back to the kernel.
+void end_ring(io_uring& ring) noexcept;
 
 // 0 or a negative errno. The memory is a page-aligned io_uring_buf_ring of `count` entries, a power
 // of two.
