@@ -1,9 +1,13 @@
 #include "pg/detail/libpq.hpp"
 
 #include <string_view>
+#include <utility>
 
 namespace insula::pg::detail {
 namespace {
+
+constexpr std::string_view data_exception = "22";
+constexpr std::string_view integrity_violation = "23";
 
 std::string_view field(const PGresult* result, int code) noexcept {
     const char* text = PQresultErrorField(result, code);
@@ -20,6 +24,14 @@ bool is_transient(sqlstate state, const PGresult* result) {
     }
     // "cached plan must not change result type"
     return state == sqlstate::feature_not_supported && routine == "RevalidateCachedQuery";
+}
+
+/// The text up to what it quotes, which may have quotation marks itself.
+std::string without_quoted(std::string text) {
+    if (const auto at = text.find('"'); at != std::string::npos) {
+        text.replace(at, std::string::npos, "...");
+    }
+    return text;
 }
 
 }  // namespace
@@ -44,6 +56,9 @@ reply classify(const PGresult* result) noexcept {
     }
 }
 
+/// Errors end in logs, where nobody's data belongs (G04): of a value that does not fit its type the
+/// message quotes the value, of a row that breaks a constraint the detail has the whole row. The
+/// constraint's name says enough.
 pg_error error_of(const PGresult* result) {
     pg_error error;
     const std::string_view state = field(result, PG_DIAG_SQLSTATE);
@@ -53,7 +68,11 @@ pg_error error_of(const PGresult* result) {
         error.message = PQresultErrorMessage(result);
     }
     error.constraint = field(result, PG_DIAG_CONSTRAINT_NAME);
-    error.detail = field(result, PG_DIAG_MESSAGE_DETAIL);
+    if (error.state.class_code() == data_exception) {
+        error.message = without_quoted(std::move(error.message));
+    } else if (error.state.class_code() != integrity_violation) {
+        error.detail = field(result, PG_DIAG_MESSAGE_DETAIL);
+    }
     error.transient = is_transient(error.state, result);
     return error;
 }
