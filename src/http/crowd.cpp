@@ -6,7 +6,7 @@
 namespace insula::http {
 namespace {
 
-constexpr unsigned pipelined_per_turn = 16;
+constexpr unsigned pipelined_per_turn = 4;
 
 }  // namespace
 

@@ -1,0 +1,140 @@
+// docs/operations.md lists every bound with its setting, metrics and tests. Here the list is held
+// against a running service, the settings and the tests: what is not there any more, or was added
+// and not listed, fails.
+#include "deployment.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+namespace insula::test {
+namespace {
+
+const std::filesystem::path root =
+    std::filesystem::path(__FILE__).parent_path().parent_path().parent_path().parent_path();
+
+std::string text_of_file(const std::filesystem::path& path) {
+    std::ifstream in(path);
+    std::ostringstream all;
+    all << in.rdbuf();
+    EXPECT_FALSE(all.str().empty()) << path;
+    return std::move(all).str();
+}
+
+struct bound {
+    std::string name;
+    std::string limit;
+    std::vector<std::string> metrics;
+    std::vector<std::string> tests;
+};
+
+std::vector<std::string> all_matches(const std::string& text, const std::regex& what) {
+    std::vector<std::string> found;
+    for (std::sregex_iterator at(text.begin(), text.end(), what), end; at != end; ++at) {
+        found.push_back(at->str(1));
+    }
+    return found;
+}
+
+std::vector<bound> listed() {
+    const auto page = text_of_file(root / "docs/operations.md");
+    const auto begin = page.find("\n## Bounds\n");
+    EXPECT_NE(begin, std::string::npos);
+    std::istringstream lines(page.substr(begin, page.find("\n## ", begin + 4) - begin));
+    std::vector<bound> all;
+    static const std::regex in_code("`([^`]+)`");
+    for (std::string line; std::getline(lines, line);) {
+        std::vector<std::string> cells;
+        std::istringstream row(line);
+        for (std::string cell; std::getline(row, cell, '|');) {
+            cells.push_back(cell);
+        }
+        if (cells.size() == 6 && cells[1] != " bound " && !cells[1].starts_with("---")) {
+            all.push_back({cells[1], cells[2], all_matches(cells[3], in_code),
+                           all_matches(cells[5], in_code)});
+        }
+    }
+    return all;
+}
+
+/// Names of all series of a process that has done something of everything.
+std::set<std::string> series() {
+    auto& where = shared_deployment();
+    const auto who = where.make_person("bounds");
+    auto client = where.server().client();
+    EXPECT_EQ(get(client, "/api/v1/projects", who.auth()).status, 200);
+    static const std::regex name("(?:^|\n)([a-z_]+)[{ ]");
+    std::set<std::string> all;
+    for (auto& one : all_matches(get(client, "/metrics").body, name)) {
+        for (const std::string part : {"_bucket", "_count", "_sum"}) {
+            if (one.ends_with(part)) {
+                all.insert(one.substr(0, one.size() - part.size()));
+            }
+        }
+        all.insert(std::move(one));
+    }
+    return all;
+}
+
+/// "suite.test" of all sources.
+std::set<std::string> tests_there_are() {
+    static const std::regex test("TEST(?:_P|_F)?\\(\\s*(\\w+,\\s*\\w+)\\)");
+    std::set<std::string> all;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(root / "tests")) {
+        if (file.path().extension() != ".cpp") {
+            continue;
+        }
+        for (auto& one : all_matches(text_of_file(file.path()), test)) {
+            std::erase_if(one, [](char c) { return c == ' ' || c == '\n'; });
+            std::ranges::replace(one, ',', '.');
+            all.insert(one);
+        }
+    }
+    return all;
+}
+
+TEST(bounds, G65_each_has_its_metrics_and_its_test) {
+    const auto metrics = series();
+    const auto tests = tests_there_are();
+    const auto all = listed();
+    EXPECT_GE(all.size(), 25U);
+    for (const auto& one : all) {
+        EXPECT_FALSE(one.metrics.empty()) << one.name;
+        EXPECT_FALSE(one.tests.empty()) << one.name;
+        for (const auto& metric : one.metrics) {
+            EXPECT_TRUE(metrics.contains(metric)) << one.name << ": no metric " << metric;
+        }
+        for (const auto& test : one.tests) {
+            EXPECT_TRUE(tests.contains(test)) << one.name << ": no test " << test;
+        }
+    }
+}
+
+TEST(bounds, G65_every_limit_that_is_measured_is_listed) {
+    std::set<std::string> known;
+    for (const auto& one : listed()) {
+        known.insert(one.metrics.begin(), one.metrics.end());
+    }
+    for (const auto& metric : series()) {
+        if (metric.ends_with("_max")) {
+            EXPECT_TRUE(known.contains(metric)) << metric;
+        }
+    }
+}
+
+TEST(bounds, G65_every_limit_of_http_is_listed) {
+    static const std::regex field(R"(\n    std::(?:size_t|chrono::milliseconds) (\w+)\s*[={])");
+    const auto fields = all_matches(text_of_file(root / "include/insula/http/limits.hpp"), field);
+    EXPECT_GE(fields.size(), 15U);
+    for (const auto& name : fields) {
+        EXPECT_TRUE(std::ranges::any_of(listed(), [&](const bound& one) {
+            return one.limit.find("`" + name + "`") != std::string::npos ||
+                   one.limit.find("[http] " + name + "`") != std::string::npos;
+        })) << name;
+    }
+}
+
+}  // namespace
+}  // namespace insula::test
