@@ -11,11 +11,14 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace insula::queue::test_support {
 
 namespace {
+
+constexpr std::chrono::seconds patience{60};
 
 /// What a child process does: this very program, started again to run an engine until it dies.
 TEST(queue_child, DISABLED_engine) {
@@ -78,16 +81,21 @@ child_process::~child_process() {
 }
 
 int child_process::wait() {
+    const auto until = std::chrono::steady_clock::now() + patience;
     int status = 0;
-    if (pid_ <= 0 || ::waitpid(pid_, &status, 0) != pid_) {
-        return 0;
+    while (running(&status)) {
+        if (std::chrono::steady_clock::now() >= until) {
+            ::kill(pid_, SIGKILL);
+            ::waitpid(std::exchange(pid_, -1), nullptr, 0);
+            return 0;
+        }
+        std::this_thread::sleep_for(2ms);  // between two looks
     }
-    pid_ = -1;
     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-bool child_process::running() {
-    if (pid_ > 0 && ::waitpid(pid_, nullptr, WNOHANG) == pid_) {
+bool child_process::running(int* status) {
+    if (pid_ > 0 && ::waitpid(pid_, status, WNOHANG) == pid_) {
         pid_ = -1;
     }
     return pid_ > 0;

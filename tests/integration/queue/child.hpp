@@ -34,10 +34,10 @@ public:
     ~child_process();
 
     pid_t pid() const { return pid_; }
-    /// The signal it died of; 0: it ended otherwise.
+    /// The signal it died of; 0: it ended otherwise, or lived on for a minute and was ended.
     int wait();
-    /// False once it has died (asked without waiting).
-    bool running();
+    /// False once it has died (asked without waiting); how, as waitpid() says it.
+    bool running(int* status = nullptr);
     /// True when it has stopped (SIGSTOP).
     bool stopped(std::chrono::milliseconds within = std::chrono::seconds(20));
     void signal(int number);
