@@ -60,9 +60,10 @@ std::int64_t decode_int(const cell& c, int bytes_max) {
     require_value(c, "an integer");
     const bool is_signed = c.type == int2_oid || c.type == int4_oid || c.type == int8_oid;
     const bool is_unsigned = c.type == oid_oid || c.type == xid_oid || c.type == xid8_oid;
+    const int size = c.type == int2_oid ? 2 : c.type == int8_oid || c.type == xid8_oid ? 8 : 4;
     // An unsigned 32-bit number needs the next wider signed one.
     const int needed = c.length + (is_unsigned && c.length == 4 ? 4 : 0);
-    if (!c.binary || !(is_signed || is_unsigned) || needed > bytes_max) {
+    if (!c.binary || !(is_signed || is_unsigned) || c.length != size || needed > bytes_max) {
         refuse_cell(c, bytes_max == 8 ? "int64" : bytes_max == 4 ? "int32" : "int16");
     }
     const std::uint64_t raw = get_be(c.data, c.length);
