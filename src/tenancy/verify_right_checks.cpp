@@ -55,7 +55,7 @@ findings (how, object, what, mend) as (
         format('it belongs to %I, who may make anything in it', pg_get_userbyid(w.nspowner)),
         format('alter schema %I owner to postgres', w.name)
     from wanted w left join ours o on o.oid = w.nspowner
-    where w.owner_kind is null
+    where w.owner_kind is null and w.name !~ '^t_[0-9a-f]{32}$'
         and (o.kind <> 'owner' or w.nspowner in (select oid from tenant_role))
     union all
     select 'danger', 'schema ' || g.name,
@@ -102,7 +102,7 @@ findings (how, object, what, mend) as (
         format('%s has %s%s on it%s', w.holder, g.privilege_type, coalesce(' on column ' || g.attname, ''),
                case when g.grantee is distinct from g.role then ', which is another''s'
                     when g.is_grantable then ' and may give it on' else ', more than rows need' end),
-        format('revoke %s%s on %s%s from %s', g.privilege_type, coalesce(format(' (%I)', g.attname), ''),
+        format('revoke %s%s on %s%s from %s', g.privilege_type, coalesce(' (' || quote_ident(g.attname) || ')', ''),
                case when g.relkind = 'S' then 'sequence ' else '' end, g.object, w.holder)
     from granted g cross join lateral (
         select case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end) w(holder)
@@ -141,7 +141,7 @@ findings (how, object, what, mend) as (
     select case when j.is_weak or j.kind is not null then 'danger' else 'notice' end, 'table ' || j.object,
         format('%s has %s%s on it', j.holder, j.privilege_type, coalesce(' on column ' || j.attname, ''))
             || case when j.kind is not null and not j.is_weak then ', more than it needs' else '' end,
-        format('revoke %s%s on %s from %s', j.privilege_type, coalesce(format(' (%I)', j.attname), ''), j.object, j.holder)
+        format('revoke %s%s on %s from %s', j.privilege_type, coalesce(' (' || quote_ident(j.attname) || ')', ''), j.object, j.holder)
     from judged j
     where j.is_grantable or case
         when j.kind in ('app', 'worker') then
@@ -223,21 +223,18 @@ looked as (
 findings (how, object, what, mend) as (
     select 'danger', pg_describe_object(l.classid, l.objid, l.objsubid),
         format('it belongs to %s, who may change it and give rights to it', l.who),
-        case when l.classid = 'pg_proc'::regclass then format('drop function %s', l.objid::regprocedure)
-            else format('reassign owned by %s to postgres', l.who) end
+        format('reassign owned by %s to postgres', l.who)
     from looked l
-    -- Its two functions are made for it by bootstrap.
-    where l.deptype = 'o' and not (l.kind = 'gatekeeper' and l.classid = 'pg_proc'::regclass and exists (
-        select from pg_proc p where p.oid = l.objid and p.pronamespace = 'provision'::regnamespace
-            and p.proname = 'assert_status'))
+    -- Functions are looked at by themselves.
+    where l.deptype = 'o' and l.classid <> 'pg_proc'::regclass
     union all
     select 'danger', pg_describe_object(l.classid, l.objid, l.objsubid),
         format('%s has a right on it', l.who),
-        'revoke all on it from ' || l.who
+        'take it from ' || l.who || ' (revoke … on … from ' || l.who || ')'
     from looked l
     where l.deptype = 'a' and coalesce(l.kind, 'tenant role') in ('cell', 'tenant', 'tenant role')
         and l.classid not in ('pg_proc'::regclass, 'pg_namespace'::regclass, 'pg_class'::regclass)
-        and not (l.kind = 'cell' and l.classid = 'pg_database'::regclass))
+        and not (coalesce(l.kind, '') = 'cell' and l.classid = 'pg_database'::regclass))
 )sql"};
 
 constexpr catalogue_check default_privileges{
@@ -248,7 +245,7 @@ named as (
         case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as holder,
         case l.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
             when 'T' then 'types' else 'schemas' end as things,
-        coalesce(format(' in schema %I', n.nspname), '') as place
+        coalesce(' in schema ' || quote_ident(n.nspname), '') as place
     from looked l left join pg_namespace n on n.oid = l.defaclnamespace
     cross join lateral aclexplode(l.defaclacl) a where a.grantee <> l.defaclrole),
 findings (how, object, what, mend) as (

@@ -39,7 +39,7 @@ looked as (select m.roleid, m.member, m.admin_option from pg_auth_members m
     where m.roleid in (select oid from known) or m.member in (select oid from known)),
 named as (
     select l.roleid, l.member, l.admin_option, g.rolname::text as granted, r.rolname::text as holder, r.rolsuper,
-        og.kind as granted_kind, om.kind as holder_kind, om.cell as holder_cell, t.cell as tenant_cell,
+        coalesce(og.kind, '') as granted_kind, coalesce(om.kind, '') as holder_kind, om.cell as holder_cell, t.cell as tenant_cell,
         tg.oid is not null as granted_tenant, tm.oid is not null as holder_tenant
     from looked l join pg_roles g on g.oid = l.roleid join pg_roles r on r.oid = l.member
     left join ours og on og.oid = l.roleid left join ours om on om.oid = l.member
@@ -63,7 +63,7 @@ findings (how, object, what, mend) as (
     union all
     select 'danger', format('role %s', n.holder), format('it may make others members of %s', n.granted),
         format('revoke admin option for %I from %I', n.granted, n.holder)
-    from named n where n.admin_option and not n.rolsuper and n.holder_kind is distinct from 'provisioner'
+    from named n where n.admin_option and not n.rolsuper and n.holder_kind <> 'provisioner'
     union all
     select 'notice', format('role %s', r.rolname),
         format('it is a member of %s, which reaches every tenant''s data or the server itself', g.rolname),
