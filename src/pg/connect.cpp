@@ -104,12 +104,23 @@ public:
           ticket_(std::move(ticket)),
           until_(until) {}
 
+    /// Second connection of another attempt: for a few questions, whatever is in between.
+    attempt(const attempt& first, std::string hostaddr)
+        : home_(first.home_),
+          options_(first.options_),
+          counters_(first.counters_),
+          resolver_(first.resolver_),
+          tasks_(first.tasks_),
+          until_(first.until_),
+          is_second_(true),
+          hostaddr_(std::move(hostaddr)) {}
+
     runtime::awaitable<pg_result<std::shared_ptr<connection>>> run() {
         const conninfo_hosts hosts = parse_hosts(options_.conninfo);
         if (!hosts.problem.empty()) {
             co_return pg_error{.state = sqlstate::unable_to_connect, .message = hosts.problem};
         }
-        connect_step step = machine_.begin(hosts.needs_look_up());
+        connect_step step = machine_.begin(!is_second_ && hosts.needs_look_up());
         for (;;) {
             switch (step.next) {
                 case connect_step::what::look_up:
@@ -134,6 +145,12 @@ public:
                     break;
                 case connect_step::what::probe:
                     step = co_await probe();
+                    break;
+                case connect_step::what::compare:
+                    if (is_second_) {
+                        co_return std::move(opened_);
+                    }
+                    step = machine_.compared(co_await compare());
                     break;
                 case connect_step::what::ready:
                     co_return std::move(opened_);
@@ -181,7 +198,9 @@ private:
     runtime::awaitable<connect_step> probe() {
         opened_ = std::make_shared<connection>(home_, std::move(conn_), counters_,
                                                options_.statement_bytes_max, std::move(ticket_));
-        opened_->belong_to(options_.owner);
+        if (!is_second_) {
+            opened_->belong_to(options_.owner);
+        }
         if (!tasks_.spawn(connection::drive(opened_), "pg.connection")) {
             opened_.reset();
             co_return machine_.probed(
@@ -193,24 +212,64 @@ private:
         work.add_once(
             "select p.pid, a.backend_start from pg_catalog.pg_backend_pid() p(pid)"
             " left join pg_catalog.pg_stat_get_activity(p.pid) a on true");
+        auto answer = co_await ask(*opened_, std::move(work));
+        if (!answer) {
+            co_return machine_.probed(0, std::nullopt, std::move(answer).error());
+        }
+        const auto row = answer->at(0).only();
+        const auto pid = row.get<std::int32_t>(0);
+        opened_->set_backend(pid, row.get<std::optional<timestamp>>(1));
+        co_return machine_.probed(opened_->claimed_pid(), pid, {});
+    }
+
+    runtime::awaitable<pg_result<results>> ask(connection& on, unit work) {
         auto what = std::make_shared<request>(home_, std::move(work), unit_options{}, until_);
         what->why = request::purpose::maintenance;
-        opened_->send(what);
+        // Nothing prepared until it is known that what is prepared stays ours: the preamble's name
+        // would be in the way of whoever gets the backend next.
+        what->preamble = false;
+        on.send(what);
         (void)co_await what->done.wait(until_);
         if (!what->finished) {
-            co_return machine_.probed(
-                0, std::nullopt,
-                {.state = sqlstate::unable_to_connect, .message = "the first query got no answer"});
+            co_return pg_error{.state = sqlstate::unable_to_connect,
+                               .message = "the first query got no answer"};
         }
         if (what->error) {
-            co_return machine_.probed(0, std::nullopt, std::move(*what->error));
+            co_return std::move(*what->error);
         }
-        const auto row = what->answers.at(0).only();
-        const auto pid = row.get<std::int32_t>(0);
-        if (const auto started = row.get<std::optional<timestamp>>(1)) {
-            opened_->set_backend({pid, started->time_since_epoch().count()});
+        co_return std::move(what->answers);
+    }
+
+    /// Takes turns with a second connection.
+    runtime::awaitable<backends_seen> compare() {
+        backends_seen seen{{opened_->backend_pid()}, {}};
+        attempt other(*this, hostaddr_);
+        auto second = co_await other.run();
+        if (!second) {
+            seen.failure = std::move(second).error();
+            co_return seen;
         }
-        co_return machine_.probed(opened_->backend_pid(), pid, {});
+        seen.there.push_back((*second)->backend_pid());
+        for (int turn = 0; turn < compare_turns && !seen.failure; ++turn) {
+            co_await ask_pid(*opened_, seen.here, seen.failure);
+            if (!seen.failure) {
+                co_await ask_pid(**second, seen.there, seen.failure);
+            }
+        }
+        (*second)->shut_down();
+        co_return seen;
+    }
+
+    runtime::awaitable<void> ask_pid(connection& on, std::vector<int>& to,
+                                     std::optional<pg_error>& failure) {
+        unit work;
+        work.add_once("select pg_catalog.pg_backend_pid()");
+        auto answer = co_await ask(on, std::move(work));
+        if (answer) {
+            to.push_back(answer->at(0).scalar<std::int32_t>());
+        } else {
+            failure = std::move(answer).error();
+        }
     }
 
     runtime::loop& home_;
@@ -220,6 +279,7 @@ private:
     runtime::task_group& tasks_;
     budget_ticket ticket_;
     runtime::deadline until_;
+    bool is_second_ = false;
     connect_machine machine_;
     std::string hostaddr_;
     pgconn_ptr conn_;

@@ -19,9 +19,10 @@ struct connect_options {
     std::weak_ptr<connection_owner> owner{};
 };
 
-/// Opens a connection, checks that PostgreSQL itself answers on it, and starts its drive() in
-/// `tasks`. Waits for the network until the deadline at most. Without `resolver` host names are
-/// refused. Errors: unable_to_connect with libpq's text, pooler_between.
+/// Opens a connection, checks that PostgreSQL itself answers on it, or a pooler that leaves it its
+/// backend for as long as it is open (told by a second connection, open for a moment), and starts
+/// its drive() in `tasks`. Waits for the network until the deadline at most. Without `resolver`
+/// host names are refused. Errors: unable_to_connect with libpq's text, pooler_between.
 runtime::awaitable<pg_result<std::shared_ptr<connection>>> open_connection(
     runtime::loop& home, const connect_options& options, std::shared_ptr<pool_counters> counters,
     runtime::cpu_pool* resolver, runtime::task_group& tasks, budget_ticket ticket,

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace insula::pg::detail {
@@ -85,14 +86,34 @@ connect_step connect_machine::probed(int claimed, std::optional<int> answered, p
     if (!answered) {
         return fail(failure.state, std::move(failure.message));
     }
-    if (*answered != claimed) {
+    // A pooler names a backend that does not exist, so that it hears of cancel requests.
+    return ask(*answered == claimed ? what::ready : what::compare);
+}
+
+// In session mode a backend belongs to its client until that goes: two clients never share one, and
+// neither changes. Whatever else it is, it gives a backend to whoever has something to run.
+connect_step connect_machine::compared(const backends_seen& seen) {
+    expect(what::compare);
+    if (seen.failure) {
+        return fail(
+            sqlstate::unable_to_connect,
+            fmt::format("a connection pooler stands between us and PostgreSQL, and the second "
+                        "connection that tells its mode got no answer ({}); its pool needs one "
+                        "connection more for each login",
+                        seen.failure->message));
+    }
+    const auto changes = [](const std::vector<int>& pids) {
+        return std::ranges::any_of(pids, [&](int pid) { return pid != pids.front(); });
+    };
+    const bool shared = std::ranges::any_of(
+        seen.there, [&](int pid) { return std::ranges::count(seen.here, pid) != 0; });
+    if (shared || changes(seen.here) || changes(seen.there)) {
         return fail(
             sqlstate::pooler_between,
-            fmt::format("a connection pooler stands between us and PostgreSQL (the start-up "
-                        "named backend {}, the query ran in {}): it may hand a tenant's "
-                        "session to another and supports neither prepared statements nor "
-                        "LISTEN; connect to PostgreSQL directly or use session pooling",
-                        claimed, *answered));
+            "a connection pooler stands between us and PostgreSQL and gives each transaction "
+            "another backend (transaction or statement pooling): it may hand a tenant's "
+            "session to another, and supports neither prepared statements nor LISTEN; set "
+            "pool_mode = session for this database, or connect to PostgreSQL directly");
     }
     return ask(what::ready);
 }

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace insula::pg::detail {
 
@@ -16,9 +17,10 @@ struct connect_step {
         start,      ///< PQconnectStartParams, then started()
         wait_read,  ///< wait for the socket, then waited()
         wait_write,
-        poll,    ///< PQconnectPoll with no wait pending (it may close the socket), then polled()
-        set_up,  ///< non-blocking, pipeline mode, notice receiver, then set_up()
-        probe,   ///< the first unit: which backend answers? then probed()
+        poll,     ///< PQconnectPoll with no wait pending (it may close the socket), then polled()
+        set_up,   ///< non-blocking, pipeline mode, notice receiver, then set_up()
+        probe,    ///< the first unit: which backend answers? then probed()
+        compare,  ///< a pooler: which backends answer here and on a second connection? compared()
         ready,
         failed,  ///< `error` says why; release the socket, PQfinish
     };
@@ -26,6 +28,16 @@ struct connect_step {
     int socket = -1;  ///< for the waits: PQsocket as of now, it may differ from the last one
     pg_error error{};
 };
+
+/// Which backends answered on two connections that are open at the same time, asked in turns.
+struct backends_seen {
+    std::vector<int> here;
+    std::vector<int> there;
+    std::optional<pg_error> failure{};  ///< somebody did not answer
+};
+/// Turns that are taken. One tells as a rule: a pooler gives the backend that is free to whoever
+/// asks next. More are for poolers that go round, and for others' traffic in between.
+inline constexpr int compare_turns = 8;
 
 /// The order of a libpq connection attempt without its I/O (PostgreSQL manual 34.1,
 /// "PQconnectStartParams"). One event per step asked for; an event nobody asked for is a bug
@@ -41,6 +53,8 @@ public:
     /// `claimed`: PQbackendPID, what the start-up told; `answered`: pg_backend_pid(), nothing if
     /// the query failed.
     connect_step probed(int claimed, std::optional<int> answered, pg_error failure);
+    /// Who answered, in turns: here, and on a second connection to the same pooler.
+    connect_step compared(const backends_seen& seen);
 
 private:
     connect_step ask(connect_step::what next, int socket = -1);

@@ -78,10 +78,19 @@ public:
     /// A unit is overdue by `grace` and nothing at all has come for as long: the peer is gone or
     /// hangs.
     bool stalled(clock::time_point now, clock::duration grace) const noexcept;
-    int backend_pid() const noexcept { return PQbackendPID(conn_.get()); }
+    /// What the start-up named: a pooler names a backend of its own invention.
+    int claimed_pid() const noexcept { return PQbackendPID(conn_.get()); }
+    /// The one that answers; 0 until set_backend().
+    int backend_pid() const noexcept { return answering_pid_; }
     /// Noted when it was opened, and kept when the server has gone.
     const backend_id& backend() const noexcept { return backend_; }
-    void set_backend(backend_id who) noexcept { backend_ = who; }
+    /// `started`: nothing where pg_stat_activity does not tell.
+    void set_backend(int pid, std::optional<timestamp> started) noexcept {
+        answering_pid_ = pid;
+        if (started) {
+            backend_ = {pid, started->time_since_epoch().count()};
+        }
+    }
     std::uint64_t units() const noexcept { return units_; }
     clock::time_point since() const noexcept { return since_; }
     clock::time_point last_used() const noexcept { return last_progress_; }
@@ -120,6 +129,7 @@ private:
     std::deque<request_ptr> in_flight_;
     script_state* script_ = nullptr;
     backend_id backend_;
+    int answering_pid_ = 0;
     std::optional<pg_error> fatal_;  // the server's farewell
     bool fatal_before_commit_ = false;
     // The preamble's name has a number that is never used again once the server has lost it: units

@@ -80,16 +80,47 @@ TEST(pg_connect_machine, an_error_at_every_step_ends_it_with_its_reason) {
     }
 }
 
-TEST(pg_connect_machine, G06_another_backend_than_the_one_named_is_a_pooler) {
+connect_machine through_a_pooler() {
     connect_machine machine;
     const auto way = good_way();
     for (std::size_t i = 0; i + 1 < way.size(); ++i) {
         (void)way[i].event(machine);
     }
-    const auto end = machine.probed(42, 4711, {});
+    EXPECT_EQ(machine.probed(42, 4711, {}).next, what::compare)
+        << "another backend than the one named: a pooler";
+    return machine;
+}
+
+TEST(pg_connect_machine, G06_a_pooler_that_leaves_each_client_its_backend_is_session_pooling) {
+    auto machine = through_a_pooler();
+    EXPECT_EQ(machine.compared({{1, 1, 1}, {2, 2, 2}}).next, what::ready);
+}
+
+TEST(pg_connect_machine, G06_a_pooler_that_gives_each_transaction_another_backend_is_refused) {
+    const std::pair<const char*, backends_seen> shapes[] = {
+        {"the other one got ours", {{1, 1}, {1, 1}}},
+        {"the other one got ours once", {{1, 1, 1}, {2, 2, 1}}},
+        {"ours changed", {{1, 3, 1}, {2, 2, 2}}},
+        {"the other one's changed", {{1, 1, 1}, {2, 4, 2}}},
+        {"round and round", {{1, 3, 5}, {2, 4, 6}}},
+    };
+    for (const auto& [name, seen] : shapes) {
+        auto machine = through_a_pooler();
+        const auto end = machine.compared(seen);
+        EXPECT_EQ(end.next, what::failed) << name;
+        EXPECT_EQ(end.error.state, sqlstate::pooler_between) << name;
+        EXPECT_NE(end.error.message.find("pool_mode = session"), std::string::npos);
+    }
+}
+
+TEST(pg_connect_machine, G06_a_pooler_whose_mode_cannot_be_told_is_not_trusted) {
+    auto machine = through_a_pooler();
+    const auto end = machine.compared(
+        {{1}, {}, pg_error{.state = sqlstate::unable_to_connect, .message = "full"}});
     EXPECT_EQ(end.next, what::failed);
-    EXPECT_EQ(end.error.state, sqlstate::pooler_between);
+    EXPECT_EQ(end.error.state, sqlstate::unable_to_connect) << "it may be tried again";
     EXPECT_NE(end.error.message.find("pooler"), std::string::npos);
+    EXPECT_NE(end.error.message.find("full"), std::string::npos);
 }
 
 TEST(pg_connect_machine, a_first_query_that_fails_keeps_its_own_state) {
