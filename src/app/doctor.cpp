@@ -9,8 +9,11 @@
 #include "insula/tenancy/bootstrap.hpp"
 
 #include <fmt/format.h>
+#include <libpq-fe.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
+
+#include <memory>
 
 namespace insula::app {
 namespace {
@@ -85,6 +88,24 @@ void judge_server(const pg::row& row, const config& values, std::vector<finding>
                  ? ""
                  : "; with thousands of tenants set it to syncfs: a restart after a crash takes "
                    "half a second instead of fifteen"));
+}
+
+/// Whether a pooler is in between: it names a backend of its own invention at the start. Its mode
+/// has been told already: on another one than session nothing connects. Blocks.
+void examine_way(const std::string& conninfo, std::vector<finding>& to) {
+    const std::unique_ptr<PGconn, decltype(&PQfinish)> direct(
+        PQconnectdb((conninfo + " connect_timeout=10").c_str()), &PQfinish);
+    const std::unique_ptr<PGresult, decltype(&PQclear)> answer(
+        PQexec(direct.get(), "select pg_catalog.pg_backend_pid()"), &PQclear);
+    if (PQresultStatus(answer.get()) != PGRES_TUPLES_OK) {
+        return;  // what connects and what does not is told by others
+    }
+    const bool between =
+        std::to_string(PQbackendPID(direct.get())) != PQgetvalue(answer.get(), 0, 0);
+    add(to, "pooler", verdict::ok,
+        between ? "one in session mode: its pools must hold the connections of all processes, and "
+                  "one more for each login"
+                : "none");
 }
 
 runtime::awaitable<void> examine_roles(pg::pool& control, const config& values,
@@ -193,8 +214,12 @@ std::vector<finding> examine(const config& values) {
     const identity::secret_keys keys(*key);
     setup_connection app(**home, "app", url->conninfo(roles->app(), *key));
     auto more = run_blocking(**home, examine_database(app, values, *roles, keys));
+    const bool reached = more.front().status == verdict::ok;
     found.insert(found.end(), std::make_move_iterator(more.begin()),
                  std::make_move_iterator(more.end()));
+    if (reached) {
+        examine_way(url->conninfo(roles->app(), *key), found);
+    }
     return found;
 }
 

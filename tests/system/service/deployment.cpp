@@ -1,7 +1,10 @@
 #include "deployment.hpp"
 
+#include "support/pooler.hpp"
+
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -32,6 +35,19 @@ http_answer expect(http_answer answer, int status, const char* what) {
         throw std::runtime_error(std::string(what) + " answered " + answer.text());
     }
     return answer;
+}
+
+// INSULA_TEST_POOLER=session puts a real PgBouncer of that mode between every deployment and
+// PostgreSQL (pooler_test.cpp runs a part of the suite so).
+std::string way_to(test_database& database) {
+    const char* mode = std::getenv("INSULA_TEST_POOLER");
+    if (mode == nullptr || *mode == '\0') {
+        return "host=" + database.home().socket_folder() +
+               " port=" + std::to_string(database.home().port()) + " dbname=" + database.name();
+    }
+    static pooler between(mode, database.home());
+    between.let_in(database.role_prefix(), 16);
+    return between.conninfo(database.name());
 }
 
 const char* const security_fields[] = {"X-Content-Type-Options",
@@ -73,9 +89,7 @@ http_fields person::auth_with(http_fields more) const {
 }
 
 deployment::deployment(const environment& extra) {
-    variables_ = {{"INSULA_DATABASE_URL", "host=" + database_.home().socket_folder() +
-                                              " port=" + std::to_string(database_.home().port()) +
-                                              " dbname=" + database_.name()},
+    variables_ = {{"INSULA_DATABASE_URL", way_to(database_)},
                   {"INSULA_ROLE_PREFIX", database_.role_prefix()},
                   {"INSULA_KEY_ENCRYPTION_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="},
                   {"INSULA_CELLS", "2"},
