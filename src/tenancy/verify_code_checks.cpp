@@ -29,7 +29,8 @@ findings (how, object, what, mend) as (
              else format('it runs with its owner''s rights and looks for names in %s', n.path) end,
         format('alter %s set search_path = pg_catalog, pg_temp', n.target)
     from named n
-    where n.prosecdef and (n.path is null or n.path !~ '(^|, *)"?pg_temp"?$' or n.path ~ '\$user|(^|, *)"?public"?(,|$)')
+    where n.prosecdef and (n.path is null or n.path !~ '(^|, *)"?pg_temp"?$'
+        or n.path ~ '\$user|(^|, *)"?public"?(,|$)')
     union all
     select 'danger', n.object, format('it belongs to %I, who may put other code in its place', n.rolname),
         format('alter %s owner to %I', n.target, coalesce($1 || '_' || n.makers[1], 'postgres'))
@@ -61,7 +62,8 @@ code as (
         and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid
                         and d.deptype = 'e')
     union all
-    select 'default of a column of ' || p.name, null, null, d.adbin::text, 'alter table … alter column … drop default', false, ''
+    select 'default of a column of ' || p.name, null, null, d.adbin::text,
+        'alter table … alter column … drop default', false, ''
     from pg_attrdef d join place p on p.oid = d.adrelid
     union all
     select 'view or rule on ' || p.name, null, null, r.ev_action::text || r.ev_qual::text, 'drop it', false, ''
@@ -107,7 +109,8 @@ findings (how, object, what, mend) as (
 
 constexpr catalogue_check triggers{"triggers", "triggers and event triggers", "triggers", R"sql(
 looked as (
-    select g.oid, g.tgname, c.oid::regclass::text as relation, n.nspname::text as nspname, t.id is not null as tenants,
+    select g.oid, g.tgname, c.oid::regclass::text as relation, n.nspname::text as nspname,
+        t.id is not null as tenants,
         p.oid as function, p.prosecdef, p.proowner, p.pronamespace, o.kind, c.relname
     from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
     join pg_proc p on p.oid = g.tgfoid left join tenant t on t.schema = n.oid left join ours o on o.oid = p.proowner
@@ -145,10 +148,14 @@ place as materialized (
     union all select 'pg_proc'::regclass, oid, pronamespace from pg_proc
     union all select 'pg_type'::regclass, oid, typnamespace from pg_type
     union all select 'pg_constraint'::regclass, oid, connamespace from pg_constraint
-    union all select 'pg_rewrite'::regclass, r.oid, c.relnamespace from pg_rewrite r join pg_class c on c.oid = r.ev_class
-    union all select 'pg_attrdef'::regclass, d.oid, c.relnamespace from pg_attrdef d join pg_class c on c.oid = d.adrelid
-    union all select 'pg_trigger'::regclass, g.oid, c.relnamespace from pg_trigger g join pg_class c on c.oid = g.tgrelid
-    union all select 'pg_policy'::regclass, y.oid, c.relnamespace from pg_policy y join pg_class c on c.oid = y.polrelid),
+    union all select 'pg_rewrite'::regclass, r.oid, c.relnamespace from pg_rewrite r
+        join pg_class c on c.oid = r.ev_class
+    union all select 'pg_attrdef'::regclass, d.oid, c.relnamespace from pg_attrdef d
+        join pg_class c on c.oid = d.adrelid
+    union all select 'pg_trigger'::regclass, g.oid, c.relnamespace from pg_trigger g
+        join pg_class c on c.oid = g.tgrelid
+    union all select 'pg_policy'::regclass, y.oid, c.relnamespace from pg_policy y
+        join pg_class c on c.oid = y.polrelid),
 tenant_schema as materialized (
     select n.oid, n.nspname::text as name from pg_namespace n where n.nspname ~ '^t_[0-9a-f]{32}$'),
 looked as (

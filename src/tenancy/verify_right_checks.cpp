@@ -117,7 +117,8 @@ looked as (
     select c.oid, c.relkind, c.relowner, c.relacl, c.relrowsecurity, n.nspname, c.relname,
         format('%I.%I', n.nspname, c.relname) as object
     from pg_namespace n join pg_class c on c.relnamespace = n.oid
-    where n.nspname in ('control', 'queue', 'provision', 'tenant_api') and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')),
+    where n.nspname in ('control', 'queue', 'provision', 'tenant_api') and c.relkind in ('r', 'p', 'v', 'm',
+        'f', 'S')),
 granted as (
     select l.object, null::name as attname, a.grantee, a.privilege_type, a.is_grantable
     from looked l cross join lateral aclexplode(l.relacl) a where l.relacl is not null and a.grantee <> l.relowner
@@ -126,7 +127,8 @@ granted as (
     from looked l join pg_attribute c on c.attrelid = l.oid and c.attacl is not null
     cross join lateral aclexplode(c.attacl) a where a.grantee <> l.relowner),
 judged as (
-    select g.*, o.kind, case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end as holder,
+    select g.*, o.kind,
+        case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end as holder,
         g.grantee in (select oid from weak) as is_weak
     from granted g left join ours o on o.oid = g.grantee),
 findings (how, object, what, mend) as (
@@ -141,7 +143,8 @@ findings (how, object, what, mend) as (
     select case when j.is_weak or j.kind is not null then 'danger' else 'notice' end, 'table ' || j.object,
         format('%s has %s%s on it', j.holder, j.privilege_type, coalesce(' on column ' || j.attname, ''))
             || case when j.kind is not null and not j.is_weak then ', more than it needs' else '' end,
-        format('revoke %s%s on %s from %s', j.privilege_type, coalesce(' (' || quote_ident(j.attname) || ')', ''), j.object, j.holder)
+        format('revoke %s%s on %s from %s', j.privilege_type, coalesce(' (' || quote_ident(j.attname) || ')',
+            ''), j.object, j.holder)
     from judged j
     where j.is_grantable or case
         when j.kind in ('app', 'worker') then

@@ -39,7 +39,8 @@ looked as (select m.roleid, m.member, m.admin_option from pg_auth_members m
     where m.roleid in (select oid from known) or m.member in (select oid from known)),
 named as (
     select l.roleid, l.member, l.admin_option, g.rolname::text as granted, r.rolname::text as holder, r.rolsuper,
-        coalesce(og.kind, '') as granted_kind, coalesce(om.kind, '') as holder_kind, om.cell as holder_cell, t.cell as tenant_cell,
+        coalesce(og.kind, '') as granted_kind, coalesce(om.kind, '') as holder_kind, om.cell as holder_cell,
+            t.cell as tenant_cell,
         tg.oid is not null as granted_tenant, tm.oid is not null as holder_tenant
     from looked l join pg_roles g on g.oid = l.roleid join pg_roles r on r.oid = l.member
     left join ours og on og.oid = l.roleid left join ours om on om.oid = l.member
@@ -127,7 +128,8 @@ const char* common_parts() noexcept {
 with ours as materialized (
     select r.oid, r.rolname::text as name, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin,
         r.rolreplication, r.rolbypassrls,
-        case when r.rolname ~ '_cell_[0-9]{1,4}$' then 'cell' else substr(r.rolname::text, length($1) + 2) end as kind,
+        case when r.rolname ~ '_cell_[0-9]{1,4}$' then 'cell' else substr(r.rolname::text,
+            length($1) + 2) end as kind,
         substring(r.rolname::text from '_cell_([0-9]{1,4})$')::integer as cell
     from pg_roles r
     where r.rolname::text in ($1 || '_owner', $1 || '_app', $1 || '_worker', $1 || '_provisioner',

@@ -13,7 +13,8 @@ findings (how, object, what, mend) as (
         'it reaches out of this database, or past its rights: other logins, files, other servers, any code',
         format('drop extension %I, or move what needs it to another database', l.name)
     from looked l
-    where l.name in ('dblink', 'postgres_fdw', 'file_fdw', 'mysql_fdw', 'oracle_fdw', 'tds_fdw', 'redis_fdw', 'mongo_fdw',
+    where l.name in ('dblink', 'postgres_fdw', 'file_fdw', 'mysql_fdw', 'oracle_fdw', 'tds_fdw', 'redis_fdw',
+        'mongo_fdw',
                      'multicorn', 'adminpack', 'pg_cron', 'http', 'pg_net', 'plr', 'plsh', 'pljava', 'pageinspect',
                      'pg_surgery', 'pg_background', 'pgagent', 'orafce', 'plrust', 'aws_s3', 'aws_lambda')
         or l.name ~ '^pl(perl|python[0-9]*|tcl)u$'
@@ -67,7 +68,8 @@ findings (how, object, what, mend) as (
 constexpr catalogue_check large_objects{"large_objects", "large objects", "large objects", R"sql(
 looked as (select m.oid, m.lomowner, m.lomacl from pg_largeobject_metadata m),
 findings (how, object, what, mend) as (
-    select 'danger', 'large object ' || l.oid, 'everybody may reach it, because of lo_compat_privileges or its rights',
+    select 'danger', 'large object ' || l.oid,
+        'everybody may reach it, because of lo_compat_privileges or its rights',
         format('revoke all on large object %s from public', l.oid)
     from looked l
     where current_setting('lo_compat_privileges')::boolean
@@ -97,7 +99,8 @@ looked as (
                case when s.setrole <> 0 then 'role ' || quote_ident(pg_get_userbyid(s.setrole)) end,
                case when s.setdatabase <> 0 then 'database ' || quote_ident(current_database()) end)) as object,
         split_part(c.text, '=', 1) as name, c.text,
-        case when s.setrole = 0 then format('alter database %I reset %s', current_database(), split_part(c.text, '=', 1))
+        case when s.setrole = 0 then format('alter database %I reset %s', current_database(),
+            split_part(c.text, '=', 1))
              else format('alter role %I %s reset %s', pg_get_userbyid(s.setrole),
                          case when s.setdatabase <> 0 then format('in database %I', current_database()) else '' end,
                          split_part(c.text, '=', 1)) end as mend
