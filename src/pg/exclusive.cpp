@@ -16,6 +16,17 @@ pg_error not_in_time() {
     return {.state = sqlstate::query_canceled, .message = "no answer by the deadline"};
 }
 
+// Nothing cleans prepared names up when a lease comes back (DISCARD would take the pool's own), so
+// whoever came next would meet them.
+void refuse_own_names(const unit& work) {
+    for (const unit::entry& e : work.entries()) {
+        std::string_view sql = e.sql();
+        if (is_word(next_word(sql), "prepare")) {
+            throw std::logic_error(std::string("prepared names belong to the pool: ") + e.name);
+        }
+    }
+}
+
 }  // namespace
 
 // What the server says about the transaction, after something of the lease has ended.
@@ -42,6 +53,7 @@ void pool_core::settle(lease_state& on, const std::optional<pg_error>& error) co
 runtime::awaitable<pg_result<results>> pool_core::exec(std::shared_ptr<lease_state> on, unit work,
                                                        unit_options options, bool commit) {
     refuse_bugs(work, false);
+    refuse_own_names(work);
     if (on->spoiled) {
         co_return *on->spoiled;
     }

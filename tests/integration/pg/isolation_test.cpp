@@ -1,21 +1,13 @@
 // Whatever a unit does, the next one on the same connection finds a session as if it were new.
-#include "pg/detail/pool_core.hpp"
-#include "pg_fixture.hpp"
+#include "random_units.hpp"
+#include "shrink.hpp"
 
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <random>
-
-namespace insula::pg::detail {
-
-struct pool_test_access {
-    static std::shared_ptr<connection> shared_connection(pool& p) {
-        return p.core_->shared_.at(0).open;
-    }
-};
-
-}  // namespace insula::pg::detail
+#include <set>
 
 namespace insula::pg::test_support {
 namespace {
@@ -34,16 +26,11 @@ awaitable<std::string> digest_of(runtime::loop& home, std::shared_ptr<detail::co
 }
 
 constexpr statement whoami{"test.whoami", "select marker from {t}.whoami"};
-constexpr statement star{"test.star", "select * from {t}.projects where id = $1"};
-constexpr statement rename{"test.rename", "update {t}.projects set name = $2 where id = $1"};
 constexpr statement divide{"test.divide", "select 1 / $1"};
-constexpr statement late{"test.late", "insert into {t}.late values ($1, $2)"};
-constexpr statement nap{"test.nap", "select pg_sleep($1)"};
-constexpr statement bad_parse{"test.bad_parse", "select no_such_column from {t}.projects"};
-constexpr statement duplicate{"test.duplicate", "insert into {t}.projects values (1, 'again')"};
-constexpr statement xact_lock{"test.xact_lock", "select pg_advisory_xact_lock($1)"};
+/// Prepared names that are not the pool's own.
+constexpr const char* foreign_names =
+    "select count(*) from pg_prepared_statements where name !~ '^(s|preamble)[0-9]+$'";
 constexpr statement current{"test.current", "select current_user::text"};
-constexpr statement local_path{"test.path", "select set_config('search_path', $1, true)"};
 
 /// Of these tests alone: they change rows.
 world& own_world() {
@@ -55,125 +42,106 @@ class G03 : public pg_test {
 protected:
     G03() : pool_(home(), options(own_world()), budget_, metrics_) {}
 
-    awaitable<std::string> digest() {
-        co_return co_await digest_of(home(), detail::pool_test_access::shared_connection(pool_));
-    }
-
-    /// One of the things that can happen to a unit. Counts what it expected and got.
-    awaitable<void> something(std::uint64_t dice) {
-        auto& w = own_world();
-        const tenant& who = w[dice % 8];
-        const auto kind = (dice / 8) % 13;
-        unit u = as(who);
-        u.add(current).add(whoami);
-        unit_options how{
-            .lock_timeout = 50ms, .statement_timeout = 0ms, .allow_exclusive_retry = false};
-        std::string wanted = "00000";
-        deadline until = soon();
-        switch (kind) {
-            case 0:
-            case 1:
-                u.add(star, 1 + static_cast<int>(dice % 20));
-                break;
-            case 2:
-                u.add(divide, 0).add(whoami);
-                wanted = "22012";
-                break;
-            case 3:
-                u.add(bad_parse).add(star, 1);
-                wanted = "42703";
-                break;
-            case 4:
-                u.add(rename, 1, "taken over").add(duplicate).add(whoami);
-                wanted = "23505";
-                break;
-            case 5:
-                u.add(late, 1, 999'999);
-                wanted = "23503";
-                break;
-            case 6:
-                how.statement_timeout = 2ms;
-                u.add(nap, 5.0).add(whoami);
-                wanted = "57014";
-                break;
-            case 7:
-                u.add(xact_lock, static_cast<std::int64_t>(dice % 100)).add(local_path, who.role);
-                break;
-            case 8:
-                u.add_once("select marker from " + w[(dice + 1) % 8].role + ".whoami");
-                wanted = "42501";
-                break;
-            case 9:
-                u.add_once("this is not SQL");
-                wanted = "42601";
-                break;
-            case 10:
-                u.add_once("create table {t}.mine ()");
-                wanted = "42501";
-                break;
-            case 11:  // the caller goes away while it runs, or before
-                u.add(nap, 0.003).add(rename, 3, "nobody looks");
-                until = deadline::after(std::chrono::microseconds(dice % 3000));
-                wanted.clear();
-                break;
-            default:
-                u.add(late, 1, 1).add(rename, 2, fmt::format("renamed {}", dice));
-                break;
-        }
-        const auto answer = co_await pool_.run(std::move(u), how, until);
-        const std::string got(answer ? "00000" : answer.error().state.str());
-        if (wanted.empty()) {
-            wanted = got == "57014" || got == "IN002" ? got : "00000";
-        }
-        EXPECT_EQ(got, wanted) << "kind " << kind << " "
-                               << (answer ? "" : describe(answer.error()));
-        if (answer) {
-            EXPECT_EQ(answer->at(0).scalar<std::string>(), who.role);
-            EXPECT_EQ(answer->at(1).scalar<std::string>(), who.marker);
-        }
-        mismatches_ += got != wanted ? 1 : 0;
-    }
-
     pool pool_;
-    int mismatches_ = 0;
 };
 
 INSULA_PG_ON_EVERY_BACKEND(G03);
 
-TEST_P(G03, G03_after_any_of_10000_units_the_session_is_as_it_was) {
-    const char* given = std::getenv("INSULA_TEST_SEED");
-    const std::uint64_t seed =
-        given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+/// A number from the environment.
+std::uint64_t given(const char* variable, std::uint64_t otherwise) {
+    const char* text = std::getenv(variable);
+    return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+std::vector<act> random_acts(std::uint64_t seed, std::size_t count) {
+    std::mt19937_64 dice(seed);
+    std::vector<act> acts(count);
+    for (act& one : acts) {
+        one = random_act(dice);
+    }
+    return acts;
+}
+
+std::string lines_of(const std::vector<act>& acts) {
+    std::string lines;
+    for (const act& one : acts) {
+        lines += "  " + describe(one) + "\n";
+    }
+    return lines;
+}
+
+/// What is needed of the acts, as far as it is found within a minute.
+std::vector<act> shortest(runtime::backend kind, world& where, std::vector<act> acts) {
+    const auto until = deadline::after(60s);
+    return shrink<act>(std::move(acts), [&](const std::vector<act>& part) {
+        return !until.expired() && !run_acts(kind, where, part).trouble.empty();
+    });
+}
+
+/// G03 itself does not need a loop made beforehand.
+class G03_random : public testing::TestWithParam<runtime::backend> {};
+INSULA_PG_ON_EVERY_BACKEND(G03_random);
+
+// INSULA_TEST_SEED repeats a run, INSULA_TEST_UNITS makes it longer (scripts/test --long: 200,000).
+TEST_P(G03_random, G03_after_any_of_10000_units_the_session_is_as_it_was) {
+    const auto seed = given("INSULA_TEST_SEED", std::random_device{}());
+    const bool first = GetParam() == backends().front();  // the other one is the loop's matter
+    const auto count = given("INSULA_TEST_UNITS", first ? 10'000 : 2'000);
     RecordProperty("seed", std::to_string(seed));
     fmt::print("seed {} (INSULA_TEST_SEED repeats it)\n", seed);
-    std::mt19937_64 dice(seed);
-    constexpr int units = 10'000;
-    run([&]() -> awaitable<void> {
-        auto& w = own_world();
-        co_await something(0);  // opens the connection
-        const std::string fresh = co_await digest();
-        EXPECT_NE(fresh, "");
-        int done = 0;
-        while (done < units && mismatches_ == 0 && !HasFailure()) {
-            const auto together = 1 + dice() % 16;  // in one pipeline
-            for (std::uint64_t i = 0; i < together; ++i, ++done) {
-                background(something(dice()));
-            }
-            if (dice() % 50 == 0) {
-                // DDL underneath: every plan of that table becomes useless.
-                const std::string& role = w[dice() % 8].role;
-                w.admin("alter table " + role + ".projects add column x int; alter table " + role +
-                        ".projects drop column x");
-            }
-            co_await all_ended();
-            const std::string now = co_await digest();
-            EXPECT_EQ(now, fresh) << "after " << done << " units, seed " << seed;
+    auto acts = random_acts(seed, count);
+    const auto came = run_acts(GetParam(), own_world(), acts);
+    EXPECT_EQ(came.connects, 1U) << "all of it on one connection";
+    EXPECT_EQ(came.done, came.trouble.empty() ? count : came.done);
+    std::set<std::size_t> kinds;
+    for (std::size_t kind = 0; kind < came.seen.size(); ++kind) {
+        if (came.seen[kind] != 0) {
+            kinds.insert(kind);
         }
-        EXPECT_GE(done, units);
-        EXPECT_EQ(pool_.stats().connects, 1U) << "all of it on one connection";
-        EXPECT_EQ(pool_.stats().open, 1U);
-        co_await pool_.close(soon());
+    }
+    EXPECT_TRUE(kinds.size() == kinds_of_acts() || count < 1000 || !came.trouble.empty());
+    if (!came.trouble.empty()) {
+        fmt::print("{}\nafter {} acts; looking for what of them is enough\n", came.trouble,
+                   came.done);
+        std::fflush(stdout);
+        acts.resize(came.done);
+        ADD_FAILURE() << came.trouble << "\nseed " << seed << ", after " << came.done
+                      << " acts; of these the following are enough:\n"
+                      << lines_of(shortest(GetParam(), own_world(), std::move(acts)));
+    }
+}
+
+// The test of the test: what leaks is seen, and what is printed is the leak and nothing else.
+TEST_P(G03_random, G03_a_leak_is_seen_and_shrunk_to_what_leaks) {
+    for (const char* leak : {"leak of a setting", "leak of a lock", "leak of a role",
+                             "leak of a name", "leak of a cursor"}) {
+        auto acts = random_acts(4711, 24);
+        std::erase_if(acts, [](const act& one) { return describe(one).starts_with("every "); });
+        const act planted = act_named(leak, 3);
+        acts.insert(acts.begin() + 10, planted);
+        const auto came = run_acts(GetParam(), own_world(), acts);
+        EXPECT_NE(came.trouble.find(leak), std::string::npos) << leak << ": " << came.trouble;
+        const auto left = shortest(GetParam(), own_world(), std::move(acts));
+        EXPECT_EQ(left, std::vector<act>{planted}) << lines_of(left);
+    }
+}
+
+TEST(shrink, leaves_what_is_needed_together_and_in_its_order) {
+    std::vector<int> numbers(1000);
+    for (int i = 0; i < 1000; ++i) {
+        numbers[static_cast<std::size_t>(i)] = i;
+    }
+    int asked = 0;
+    const auto left = shrink<int>(numbers, [&asked](const std::vector<int>& part) {
+        ++asked;
+        const auto has = [&part](int wanted) {
+            return std::find(part.begin(), part.end(), wanted) != part.end();
+        };
+        return has(17) && has(400) && has(983);
     });
+    EXPECT_EQ(left, (std::vector<int>{17, 400, 983}));
+    EXPECT_LT(asked, 300);
+    EXPECT_EQ(shrink<int>({5}, [](const std::vector<int>&) { return true; }), std::vector<int>{5});
 }
 
 TEST_P(G03, G03_a_lease_comes_back_without_a_trace_of_whoever_had_it) {
@@ -190,6 +158,10 @@ TEST_P(G03, G03_a_lease_comes_back_without_a_trace_of_whoever_had_it) {
                 fresh = now;
             }
             EXPECT_EQ(now, fresh) << "round " << round;
+            unit names;
+            names.add_once(foreign_names);
+            EXPECT_EQ((co_await on->exec(std::move(names)))->at(0).scalar<std::int64_t>(), 0)
+                << "round " << round;
             switch (round) {
                 case 0: {  // what SQL can leave behind
                     unit u;
@@ -226,6 +198,29 @@ TEST_P(G03, G03_a_lease_comes_back_without_a_trace_of_whoever_had_it) {
         }
         EXPECT_EQ(p.stats().connects, 1U) << "it was cleaned, not replaced";
         co_await p.close(soon());
+        co_await pool_.close(soon());
+    });
+}
+
+TEST_P(G03, G03_nobody_leaves_a_prepared_name_on_a_lease) {
+    run([&]() -> awaitable<void> {
+        auto on = co_await pool_.acquire(soon());
+        for (const char* sql : {"prepare left_over as select 1", "/* x */ PREPARE b as select 2",
+                                "prepare transaction 'x'"}) {
+            unit u;
+            u.add_once(sql);
+            std::string thrown;
+            try {
+                (void)co_await on->exec(std::move(u));
+            } catch (const std::logic_error& reason) {
+                thrown = reason.what();
+            }
+            EXPECT_EQ(thrown, "prepared names belong to the pool: once") << sql;
+        }
+        unit names;
+        names.add_once(foreign_names);
+        EXPECT_EQ((co_await on->exec(std::move(names)))->at(0).scalar<std::int64_t>(), 0);
+        *on = lease();
         co_await pool_.close(soon());
     });
 }
