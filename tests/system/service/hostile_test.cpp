@@ -111,7 +111,7 @@ std::vector<attack> attacks() {
          .opening = times(10, "GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n"),
          .receive_buffer = 4096},
         {.name = "pipelining_without_reading",
-         .connections = 200,
+         .connections = 50,
          .opening = times(2000, livez),
          .receive_buffer = 4096},
         {.name = "half_open",
