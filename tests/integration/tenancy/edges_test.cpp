@@ -152,5 +152,41 @@ TEST_F(migrate_edges, a_connection_that_is_lost_is_said_and_nothing_has_happened
     EXPECT_NE(database_.raw().value_admin("select count(*) from control.tenant_migration"), "0");
 }
 
+// docs/security.md says what SQL of an attacker's choosing learns of other tenants: that they are
+// there, and no more. Written down here, so that the sentence stays true.
+TEST(hostile_sql,
+     G07_learns_from_the_catalogue_that_others_are_there_and_nothing_of_what_they_have) {
+    installed_database database;
+    const auto a = database.make_tenant(0, "aaa");
+    const auto b = database.make_tenant(0, "bbb");
+    database.raw().query_admin("insert into " + b.schema() +
+                               ".projects (id, name) select gen_random_uuid(), 'secret ' || n"
+                               " from generate_series(1, 50) n");
+    database.raw().query_admin("analyze " + b.schema() + ".projects");
+    sql_connection hostile(database.conninfo(database.roles().cell(0)));
+    hostile.query("begin");
+    hostile.query("set local role " + a.schema());
+    const auto one = [&](const std::string& sql) { return hostile.query(sql).at(0).at(0); };
+    EXPECT_EQ(one("select count(*) from pg_namespace where nspname = '" + b.schema() + "'"), "1");
+    EXPECT_EQ(one("select reltuples from pg_class where oid = (select c.oid from pg_class c join"
+                  " pg_namespace n on n.oid = c.relnamespace where n.nspname = '" +
+                  b.schema() + "' and c.relname = 'projects')"),
+              "50");
+    EXPECT_EQ(one("select count(*) from pg_stats where schemaname = '" + b.schema() + "'"), "0");
+    EXPECT_EQ(one("select count(*) from pg_stat_activity where usename <> session_user and query"
+                  " not in ('', '<insufficient privilege>')"),
+              "0");
+    for (const std::string& refused :
+         {"select count(*) from " + b.schema() + ".projects",
+          "insert into " + b.schema() + ".projects (id, name) values (gen_random_uuid(), 'x')",
+          std::string("select stavalues1 from pg_statistic limit 1"),
+          std::string("select passwd from pg_shadow"),
+          std::string("select rolpassword from pg_authid")}) {
+        hostile.query("savepoint before");
+        EXPECT_THROW(hostile.query(refused), query_failed) << refused;
+        hostile.query("rollback to before");
+    }
+}
+
 }  // namespace
 }  // namespace insula::test
