@@ -58,7 +58,8 @@ std::size_t connections_that_fit(const config& values) {
     raise_soft_limit();
     const auto wanted = values.http_limits.connections_max;
     const auto servers = values.listen.size() + (values.admin_listen.empty() ? 0 : 1);
-    const auto reserved = values.database_connections + values.workers + reserved_for_the_rest;
+    // libpq's socket, and the number under which it is watched.
+    const auto reserved = 2 * values.database_connections + values.workers + reserved_for_the_rest;
     const auto fit = connections_that_fit(wanted, descriptors_max(), reserved, servers);
     if (fit < wanted) {
         observe::warn(

@@ -5,9 +5,34 @@
 #include "insula/observe/log.hpp"
 #include "insula/runtime/post.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstring>
 
 namespace insula::pg::detail {
+
+namespace {
+
+/// Of another number for the same socket. libpq closes its own in the middle of any call when the
+/// server has gone, and at once the number may be that of a client, whose registration would end
+/// with ours. Without a number to spare, of libpq's own.
+runtime::descriptor_watch watch_socket(runtime::loop& home, int socket) {
+    struct number {
+        explicit number(int fd) : value(fd) {}
+        number(const number&) = delete;
+        number& operator=(const number&) = delete;
+        ~number() { ::close(value); }
+        const int value;
+    };
+    const int own = ::fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    if (own < 0) {
+        return {home, socket};
+    }
+    return {home, own, std::make_shared<number>(own)};
+}
+
+}  // namespace
 
 void connection_owner::notified(std::string, std::string) {}
 
@@ -26,7 +51,7 @@ connection::connection(runtime::loop& home, pgconn_ptr opened,
       conn_(std::move(opened)),
       counters_(std::move(counters)),
       cache_(statement_bytes_max) {
-    watch_.emplace(home_, PQsocket(conn_.get()));
+    watch_.emplace(watch_socket(home_, PQsocket(conn_.get())));
 }
 
 connection::~connection() {
