@@ -73,7 +73,7 @@ namespace {
 // One byte through a multishot receive with a provided buffer, cancelled by "any": all that
 // ring.cpp needs.
 std::optional<ring_refusal> try_receive(io_uring& ring, int reader, int writer) {
-    constexpr unsigned page = 4096;
+    constexpr std::size_t page = 4096;
     void* memory =
         ::mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
     if (memory == MAP_FAILED) {
