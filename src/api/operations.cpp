@@ -26,7 +26,11 @@ answer livez(anonymous_context&) {
 
 answer readyz(anonymous_context& c) {
     const auto problems = co_await c.app.readiness(c.request.deadline);
-    co_return http::response::json(problems.empty() ? 200 : 503, ready_json(problems));
+    auto ready = http::response::json(problems.empty() ? 200 : 503, ready_json(problems));
+    if (!problems.empty()) {
+        ready.set("Retry-After", "1");
+    }
+    co_return ready;
 }
 
 answer metrics_text(anonymous_context& c) {
