@@ -24,11 +24,15 @@ std::string describe(const pg_error& error) {
     return text;
 }
 
+// A standby, or a server that its operator has made read-only for a while.
+constexpr sqlstate read_only{"25006"};
+
 // Too busy to answer now, as opposed to broken: a client may come again.
 bool overloaded(const pg_error& error) {
     return error.lost() || error.retryable() || error.state == sqlstate::pool_exhausted ||
            error.state == sqlstate::deadline_passed || error.state == sqlstate::pool_closed ||
-           error.state == sqlstate::query_canceled || error.state.class_code() == "53";
+           error.state == sqlstate::pooler_between || error.state == sqlstate::query_canceled ||
+           error.state == read_only || error.state.class_code() == "53";
 }
 
 }  // namespace

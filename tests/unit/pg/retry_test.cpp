@@ -69,7 +69,7 @@ TEST(pg_error, becomes_a_503_or_a_500_and_never_shows_the_servers_text) {
     for (const auto state :
          {sqlstate::connection_failure, sqlstate::pool_exhausted, sqlstate::deadline_passed,
           sqlstate::query_canceled, sqlstate::serialization_failure, sqlstate::admin_shutdown,
-          sqlstate::too_many_connections, sqlstate::pool_closed}) {
+          sqlstate::too_many_connections, sqlstate::pool_closed, sqlstate::pooler_between}) {
         EXPECT_EQ(to_error(failed(state)).code(), errc::overloaded) << state.str();
     }
     pg_error secret = failed(sqlstate::unique_violation);
