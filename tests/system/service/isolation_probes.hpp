@@ -7,7 +7,8 @@
 
 namespace insula::test {
 
-/// One place of one operation, tried by somebody; without a place: all that name something at once.
+/// One place of one operation, tried by somebody; without a place: all that name something at
+/// once, but for the header with a slug.
 struct probe {
     operation_of_document operation;
     const fitting* fitted;
