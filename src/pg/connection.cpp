@@ -34,6 +34,13 @@ runtime::descriptor_watch watch_socket(runtime::loop& home, int socket) {
 
 }  // namespace
 
+namespace {
+
+constexpr sqlstate read_only_transaction{"25006"};
+constexpr std::chrono::milliseconds read_only_pause{300};
+
+}  // namespace
+
 void connection_owner::notified(std::string, std::string) {}
 
 /// Lives in the frame of script().
@@ -201,6 +208,12 @@ void connection::finish_front() {
     in_flight_.pop_front();
     if (front->error) {
         front->answers.clear();
+        // What was opened while the database was read-only stays so; so it is as good as old, and
+        // another takes its place soon. Not more often, for as long as that lasts.
+        if (front->error->state == read_only_transaction &&
+            since_ + read_only_pause < clock::now()) {
+            since_ = {};
+        }
         if (decide(*front->error, {}) == verdict::repeat) {
             forget_statements(*front);
         }

@@ -188,6 +188,7 @@ runtime::awaitable<pg_result<results>> listener_connection::state::exec(unit wor
         }
         if (!what->finished) {
             // The heartbeat is how a half-open connection is noticed.
+            budget.fell_silent();
             on->condemn({.state = sqlstate::connection_failure,
                          .message = "the heartbeat was not answered in time"});
             co_return pg_error{.state = sqlstate::query_canceled,

@@ -23,6 +23,11 @@ constexpr std::size_t grow_at = 16;
 constexpr std::chrono::milliseconds answer_grace{100};
 constexpr unsigned attempts_alone_max = 5;
 
+/// It was a pause in itself; and nothing was refused.
+bool hung(backoff::clock::time_point began) {
+    return backoff::clock::now() - began >= attempt_patience;
+}
+
 double random_unit() {
     return static_cast<double>(random_u64() >> 11) / static_cast<double>(1ULL << 53);
 }
@@ -90,6 +95,9 @@ pg_error pool_core::out_of_time() const {
 runtime::awaitable<bool> pool_core::finish(const request_ptr& what) {
     if (!what->finished) {
         (void)co_await what->done.wait(with_grace(what->until));
+        if (!what->finished) {
+            budget_.fell_silent();
+        }
     }
     co_return what->finished;
 }
@@ -174,8 +182,11 @@ pool_core::shared_connection pool_core::pick_shared() {
         shared_place& p = shared_[i];
         if (p.open && p.open->stalled(home_.now(), answer_grace)) {
             retire_shared(p);  // nobody else shall queue behind a peer that hangs
+        } else if (p.open && cut_off(*p.open)) {
+            retire_shared(p);
         }
-        views_[i] = {p.open != nullptr && p.open->usable(), p.connecting,
+        const bool hangs = p.connecting && p.since + attempt_patience <= home_.now();
+        views_[i] = {p.open != nullptr && p.open->usable(), p.second || (p.connecting && !hangs),
                      p.open ? p.open->in_flight() : 0};
     }
     const shared_choice choice = choose_shared(views_, options_.pipeline_max, grow_at);
@@ -209,19 +220,30 @@ void pool_core::begin_open_shared(std::size_t place) {
     if (!budget_.try_take(*this)) {
         return;  // budget_freed() will say
     }
-    shared_[place].connecting = true;
-    tasks_.spawn(open_shared(place, budget_ticket(budget_, counters_)), "pg.open");
+    const bool second = shared_[place].connecting;
+    (second ? shared_[place].second : shared_[place].connecting) = true;
+    if (!second) {
+        shared_[place].since = now;
+    }
+    tasks_.spawn(open_shared(place, budget_ticket(budget_, counters_), second), "pg.open");
+}
+
+// Unheard since before a peer fell silent: a request that met it might wait in vain until its
+// deadline.
+bool pool_core::cut_off(const connection& which) const {
+    return budget_.doubtful(which.last_used());
 }
 
 runtime::awaitable<pg_result<pool_core::shared_connection>> pool_core::open_one(
-    budget_ticket ticket) {
+    budget_ticket ticket, bool second) {
+    const auto patience =
+        second ? std::min(attempt_patience, options_.connect_timeout) : options_.connect_timeout;
     const connect_options options{.conninfo = options_.conninfo,
                                   .application_name = "insula " + options_.name,
                                   .statement_bytes_max = options_.statement_bytes_max,
                                   .owner = weak_from_this()};
-    auto opened =
-        co_await open_connection(home_, options, counters_, resolver_, tasks_, std::move(ticket),
-                                 runtime::deadline::after(options_.connect_timeout));
+    auto opened = co_await open_connection(home_, options, counters_, resolver_, tasks_,
+                                           std::move(ticket), runtime::deadline::after(patience));
     if (opened && !(*opened)->usable()) {
         opened = pg_error{.state = sqlstate::unable_to_connect, .message = "lost at once"};
     }
@@ -239,13 +261,18 @@ runtime::awaitable<pg_result<pool_core::shared_connection>> pool_core::open_one(
     co_return opened;
 }
 
-runtime::awaitable<void> pool_core::open_shared(std::size_t place, budget_ticket ticket) {
-    auto opened = co_await open_one(std::move(ticket));
-    shared_[place].connecting = false;
-    if (opened) {
+runtime::awaitable<void> pool_core::open_shared(std::size_t place, budget_ticket ticket,
+                                                bool second) {
+    const auto began = backoff::clock::now();
+    auto opened = co_await open_one(std::move(ticket), second);
+    shared_place& p = shared_[place];
+    (second ? p.second : p.connecting) = false;
+    if (opened && p.open) {
+        (*opened)->shut_down();  // the other attempt was quicker
+    } else if (opened) {
         shared_backoff_.succeeded();
-        shared_[place].open = std::move(*opened);
-    } else {
+        p.open = std::move(*opened);
+    } else if (!second || !hung(began)) {
         shared_backoff_.failed(backoff::clock::now(), random_unit());
         retry_at(shared_backoff_.next());
     }
@@ -253,12 +280,16 @@ runtime::awaitable<void> pool_core::open_shared(std::size_t place, budget_ticket
     serve();
 }
 
-runtime::awaitable<void> pool_core::open_exclusive(std::size_t node, budget_ticket ticket) {
-    auto opened = co_await open_one(std::move(ticket));
+runtime::awaitable<void> pool_core::open_exclusive(std::size_t node, budget_ticket ticket,
+                                                   bool second) {
+    const auto began = backoff::clock::now();
+    auto opened = co_await open_one(std::move(ticket), second);
     const auto now = backoff::clock::now();
     if (opened) {
         exclusive_[node] = std::move(*opened);
         machine_.opened(node, now);
+    } else if (second && hung(began)) {
+        machine_.open_cancelled(node);
     } else {
         machine_.open_failed(node, now, random_unit());
     }
@@ -279,6 +310,9 @@ void pool_core::serve_exclusive() {
                 return;
             case pool_machine::decision::what::lend: {
                 const shared_connection& open = exclusive_[decision.node];
+                if (open && open->usable() && cut_off(*open)) {
+                    open->shut_down();
+                }
                 if (!open || !open->usable()) {
                     machine_.dropped(decision.node);
                     exclusive_[decision.node].reset();
@@ -296,7 +330,8 @@ void pool_core::serve_exclusive() {
                     update_gauges();
                     return;
                 }
-                tasks_.spawn(open_exclusive(decision.node, budget_ticket(budget_, counters_)),
+                tasks_.spawn(open_exclusive(decision.node, budget_ticket(budget_, counters_),
+                                            decision.second),
                              "pg.open");
                 continue;
         }

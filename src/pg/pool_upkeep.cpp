@@ -13,6 +13,14 @@ namespace {
 constexpr std::chrono::milliseconds look_every{250};
 // A unit overdue by this much on a connection where nothing moves: the peer is gone without a word.
 constexpr std::chrono::seconds stall_grace{1};
+// When a peer has fallen silent, others that are waited for longer than this are asked after.
+constexpr std::chrono::milliseconds doubt_after{300};
+constexpr std::chrono::seconds inquiry_time{1};
+constexpr statement is_working{
+    "pg.is_working",
+    "select coalesce(bool_or(a.state = 'active'), false)"
+    " from pg_catalog.pg_stat_get_activity($1::int4) a"
+    " where (extract(epoch from a.backend_start) * 1000000)::bigint = $2::bigint"};
 
 }  // namespace
 
@@ -57,11 +65,47 @@ void pool_core::tick() {
     for (const shared_connection& c : retiring_) {
         condemn_stalled(c);
     }
+    inquire_after_doubtful();
     while (const auto node = machine_.take_expired(now - options_.idle_timeout)) {
         exclusive_[*node]->shut_down();
         exclusive_[*node].reset();
     }
     serve();
+}
+
+void pool_core::inquire_after_doubtful() {
+    const auto now = backoff::clock::now();
+    if (now < next_inquiry_) {
+        return;
+    }
+    const auto look_at = [&](const shared_connection& c) {
+        if (c && c->usable() && c->in_flight() != 0 && cut_off(*c) &&
+            c->last_used() + doubt_after < now && tasks_.spawn(inquire(c), "pg.inquire")) {
+            next_inquiry_ = now + inquiry_time;
+        }
+    };
+    std::ranges::for_each(exclusive_, look_at);
+    std::ranges::for_each(retiring_, look_at);
+}
+
+// On another connection: a backend that waits for us, or is gone, will not answer what it was sent;
+// whoever waits for it shall not do so until the deadline.
+runtime::awaitable<void> pool_core::inquire(shared_connection after) {
+    const auto unheard_since = after->last_used();
+    const backend_id backend = after->backend();
+    if (backend.pid == 0) {
+        co_return;
+    }
+    unit work;
+    work.add(is_working, backend.pid, backend.started_us);
+    const auto answer =
+        co_await run(std::move(work), unit_options{}, runtime::deadline::after(inquiry_time));
+    if (answer && !answer->front().scalar<bool>() && after->usable() && after->in_flight() != 0 &&
+        after->last_used() == unheard_since) {
+        after->condemn({.state = sqlstate::connection_failure,
+                        .message = "the server has heard nothing of what was asked, or was heard "
+                                   "no more"});
+    }
 }
 
 bool pool_core::recycle_due(const connection& which) const {
@@ -161,8 +205,9 @@ bool pool_core::quiet() const noexcept {
     };
     return machine_.count(node_state::lent) == 0 && machine_.count(node_state::connecting) == 0 &&
            std::none_of(retiring_.begin(), retiring_.end(), busy) &&
-           std::none_of(shared_.begin(), shared_.end(),
-                        [&](const shared_place& p) { return p.connecting || busy(p.open); });
+           std::none_of(shared_.begin(), shared_.end(), [&](const shared_place& p) {
+               return p.connecting || p.second || busy(p.open);
+           });
 }
 
 runtime::awaitable<void> pool_core::close(runtime::deadline until) {

@@ -2,6 +2,7 @@
 #include "pg/detail/counters.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -40,6 +41,16 @@ public:
     /// Somebody waits: a connection that becomes idle should be closed.
     bool wanted() const noexcept { return wanted_.load(std::memory_order_relaxed); }
 
+    /// A peer did not answer in time. Whatever was idle then may be cut off as well: as when a
+    /// firewall forgets its connections, or a server is replaced by another.
+    void fell_silent() noexcept {
+        silent_at_.store(std::chrono::steady_clock::now(), std::memory_order_relaxed);
+    }
+    /// Nothing was heard on it since somebody fell silent.
+    bool doubtful(std::chrono::steady_clock::time_point last_heard) const noexcept {
+        return last_heard < silent_at_.load(std::memory_order_relaxed);
+    }
+
     unsigned limit() const noexcept { return limit_; }
     unsigned open() const;
 
@@ -53,6 +64,8 @@ private:
     std::deque<budget_member*> queue_;
     std::vector<budget_member*> members_;
     std::atomic<bool> wanted_{false};
+    std::atomic<std::chrono::steady_clock::time_point> silent_at_{
+        std::chrono::steady_clock::time_point::min()};
 };
 
 /// One connection's share of the budget; gone when the socket is closed.

@@ -77,6 +77,8 @@ private:
     struct shared_place {
         shared_connection open;
         bool connecting = false;
+        bool second = false;                 // beside an attempt that hangs
+        backoff::clock::time_point since{};  // when it began to connect
     };
 
     // pool_core.cpp
@@ -87,9 +89,10 @@ private:
     void serve_exclusive();
     shared_connection pick_shared();
     void begin_open_shared(std::size_t place);
-    runtime::awaitable<void> open_shared(std::size_t place, budget_ticket ticket);
-    runtime::awaitable<void> open_exclusive(std::size_t node, budget_ticket ticket);
-    runtime::awaitable<pg_result<shared_connection>> open_one(budget_ticket ticket);
+    runtime::awaitable<void> open_shared(std::size_t place, budget_ticket ticket, bool second);
+    runtime::awaitable<void> open_exclusive(std::size_t node, budget_ticket ticket, bool second);
+    runtime::awaitable<pg_result<shared_connection>> open_one(budget_ticket ticket, bool second);
+    bool cut_off(const connection& which) const;
     void fail_waiting(const pg_error& why);
     void retry_at(backoff::clock::time_point when);
     void update_gauges() noexcept;
@@ -102,6 +105,8 @@ private:
     runtime::awaitable<void> upkeep();
     void tick();
     void retire_shared(shared_place& place);
+    void inquire_after_doubtful();
+    runtime::awaitable<void> inquire(shared_connection after);
     bool close_something_idle();
     bool recycle_due(const connection& which) const;
     bool quiet() const noexcept;
@@ -134,6 +139,7 @@ private:
 
     std::optional<pg_error> last_failure_;  // of connecting, while it fails
     backoff::clock::time_point retry_at_ = backoff::clock::time_point::max();
+    backoff::clock::time_point next_inquiry_{};
     bool started_ = false;
     bool closed_ = false;
 };

@@ -28,6 +28,7 @@ pool_machine::decision pool_machine::plan(clock::time_point now, std::size_t wai
     std::optional<node_id> idle;
     std::optional<node_id> vacant;
     std::size_t connecting = 0;
+    std::size_t hanging = 0;
     for (node_id i = 0; i < nodes_.size(); ++i) {
         const node& n = nodes_[i];
         if (n.state == node_state::idle && (!idle || n.idle_since > nodes_[*idle].idle_since)) {
@@ -35,21 +36,23 @@ pool_machine::decision pool_machine::plan(clock::time_point now, std::size_t wai
         } else if (n.state == node_state::vacant && !vacant) {
             vacant = i;
         } else if (n.state == node_state::connecting) {
-            ++connecting;
+            ++(n.connecting_since + attempt_patience <= now ? hanging : connecting);
         }
     }
     if (idle) {
         nodes_[*idle].state = node_state::lent;
         return {action::lend, *idle};
     }
-    if (!vacant || connecting >= waiting || (backoff_.failing() && connecting > 0)) {
+    const bool careful = backoff_.failing() || hanging > 0;
+    if (!vacant || connecting >= waiting || (careful && connecting > 0)) {
         return {action::nothing};
     }
     if (!backoff_.may_try(now)) {
         return {action::wait, 0, backoff_.next()};
     }
     nodes_[*vacant].state = node_state::connecting;
-    return {action::open, *vacant};
+    nodes_[*vacant].connecting_since = now;
+    return {.action = action::open, .node = *vacant, .second = hanging > 0};
 }
 
 void pool_machine::opened(node_id id, clock::time_point now) {

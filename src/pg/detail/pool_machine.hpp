@@ -9,6 +9,11 @@
 
 namespace insula::pg::detail {
 
+/// An attempt to connect that has taken so long, to a peer that accepts and says nothing or is not
+/// there any more, does not hold up the next one; which gets just as long, as the first has all the
+/// time there is.
+inline constexpr std::chrono::milliseconds attempt_patience{400};
+
 /// One connection's place in a pool.
 ///
 ///   vacant --plan: open--> connecting --opened--> idle --plan: lend--> lent --given_back--> idle
@@ -31,6 +36,7 @@ public:
         enum class what : std::uint8_t { nothing, lend, open, wait } action;
         node_id node = 0;  ///< for lend (already marked lent) and open (already connecting)
         clock::time_point until{};  ///< for wait: ask again then
+        bool second = false;  ///< for open: beside one that hangs, so give it attempt_patience
     };
     /// `waiting` requests have no connection yet. Lends the one used last, so that the others
     /// become old and go. Opens no more connections than there are requests waiting; while the
@@ -39,7 +45,7 @@ public:
 
     void opened(node_id node, clock::time_point now);
     void open_failed(node_id node, clock::time_point now, double random);
-    /// The attempt was not made (no budget); not a failure of the server.
+    /// The attempt was not made (no budget), or was the second one; not a failure of the server.
     void open_cancelled(node_id node);
     void given_back(node_id node, clock::time_point now);
     /// Idle or lent, it is gone.
@@ -56,6 +62,7 @@ private:
     struct node {
         node_state state = node_state::vacant;
         clock::time_point idle_since{};
+        clock::time_point connecting_since{};
     };
     node& expect(node_id id, node_state state);
 
@@ -65,8 +72,8 @@ private:
 
 /// A shared connection as the choice sees it.
 struct shared_view {
-    bool open = false;  ///< in service
-    bool connecting = false;
+    bool open = false;        ///< in service
+    bool connecting = false;  ///< and nobody else should try
     std::size_t in_flight = 0;
 };
 

@@ -147,6 +147,27 @@ TEST_P(pg_lost, G52_a_server_that_is_away_costs_a_bounded_wait_and_is_found_agai
     w.reset();
 }
 
+TEST_P(pg_lost, G52_what_was_opened_while_the_database_was_read_only_is_replaced_after_it) {
+    world w(1);
+    pool p(home(), options(w), budget_, metrics_);
+    w.admin("alter role " + w.login() + " set default_transaction_read_only = on");
+    run([&]() -> awaitable<void> {
+        pg_result<results> refused{results{}};
+        co_await bumper(p, 1, refused);
+        EXPECT_EQ(refused.error().state, sqlstate{"25006"}) << describe(refused.error());
+        EXPECT_EQ(to_error(refused.error()).code(), errc::overloaded) << "a client may come again";
+        w.admin("alter role " + w.login() + " reset default_transaction_read_only");
+        const auto again = deadline::after(1s);
+        while (!refused && !again.expired()) {
+            co_await bumper(p, 1, refused);
+            co_await runtime::sleep_for(10ms);
+        }
+        EXPECT_TRUE(refused) << describe(refused.error());
+        EXPECT_LE(p.stats().connects, 5U) << "not a new one for each";
+        co_await p.close(soon());
+    });
+}
+
 TEST_P(pg_lost, G52_a_server_that_hangs_is_given_up_at_the_deadline) {
     const auto own = insula::test::cluster::start();
     auto w = std::make_unique<world>(1, *own);

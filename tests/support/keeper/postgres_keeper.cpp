@@ -142,7 +142,8 @@ std::string initdb(const keeper& k) {
     return {};
 }
 
-// The eighth line of postmaster.pid says "ready" once connections are accepted.
+// The eighth line of postmaster.pid says "ready" once connections are accepted, or "standby" for as
+// long as a server without hot_standby is in recovery.
 bool accepts_connections(const keeper& k) {
     std::ifstream in(k.data() + "/postmaster.pid");
     std::string line;
@@ -152,7 +153,7 @@ bool accepts_connections(const keeper& k) {
     }
     for (int i = 1; std::getline(in, line);) {
         if (++i == 8) {
-            return line.starts_with("ready");
+            return line.starts_with("ready") || line.starts_with("standby");
         }
     }
     return false;

@@ -65,6 +65,23 @@ TEST(pg_pool_machine, G52_while_the_server_is_away_one_attempt_at_a_time_after_a
     EXPECT_EQ(machine.plan(wait.until, 100).action, action::open);
 }
 
+TEST(pg_pool_machine, G52_an_attempt_that_hangs_does_not_hold_up_a_second) {
+    pool_machine machine(8, 500ms);
+    const auto hangs = machine.plan(t0, 1);
+    EXPECT_EQ(hangs.action, action::open);
+    EXPECT_FALSE(hangs.second);
+    EXPECT_EQ(machine.plan(t0 + attempt_patience - 1ms, 1).action, action::nothing);
+    const auto second = machine.plan(t0 + attempt_patience, 1);
+    EXPECT_EQ(second.action, action::open);
+    EXPECT_TRUE(second.second);
+    EXPECT_EQ(machine.plan(t0 + attempt_patience, 100).action, action::nothing) << "and no third";
+    machine.open_cancelled(second.node);
+    EXPECT_FALSE(machine.failing()) << "it was given little time, and nobody refused it";
+    EXPECT_TRUE(machine.plan(t0 + 2 * attempt_patience, 1).second) << "but another in its place";
+    machine.opened(hangs.node, t0 + 3 * attempt_patience);
+    EXPECT_EQ(machine.plan(t0 + 3 * attempt_patience, 1).action, action::lend);
+}
+
 TEST(pg_pool_machine, an_event_in_the_wrong_state_is_a_bug) {
     pool_machine machine(1, 500ms);
     EXPECT_THROW(machine.opened(0, t0), std::logic_error);
@@ -214,6 +231,15 @@ TEST(pg_budget, G65_never_more_than_the_limit_and_first_come_first_told) {
     for (auto* m : {&a, &b, &c}) {
         budget.leave(*m);
     }
+}
+
+TEST(pg_budget, G52_what_was_idle_when_a_peer_fell_silent_is_doubtful) {
+    budget_core budget(1);
+    const auto before = std::chrono::steady_clock::now();
+    EXPECT_FALSE(budget.doubtful(before));
+    budget.fell_silent();
+    EXPECT_TRUE(budget.doubtful(before));
+    EXPECT_FALSE(budget.doubtful(std::chrono::steady_clock::now()));
 }
 
 TEST(pg_budget, one_that_leaves_the_queue_passes_its_turn_on) {
