@@ -58,9 +58,11 @@ void check_email(std::string_view text) {
     const auto again = email_address::parse(canonical);
     require(again.has_value(), "email: the canonical form is no address");
     require(again->canonical() == canonical, "email: the canonical form has another one");
-    // G17: forms that fold alike are one identity.
-    if (const auto folded = nfkc_casefold(text)) {
-        const auto other = email_address::parse(*folded);
+    // G17: local parts that fold alike are one identity. (Of domains IDNA decides: straße.example
+    // and strasse.example are two.)
+    const auto at = text.rfind('@');
+    if (const auto folded = nfkc_casefold(text.substr(0, at)); folded && at != text.npos) {
+        const auto other = email_address::parse(*folded + std::string(text.substr(at)));
         require(!other || other->canonical() == canonical, "email: its folded form is another one");
     }
 }
