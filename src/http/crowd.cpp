@@ -31,7 +31,9 @@ bool crowd::take_turn() noexcept {
 }
 
 /// Of those that find no turn left the first sleeps until the loop has looked at the kernel, then
-/// wakes as many as there are turns; the last of these finds none left and does the same again.
+/// wakes as many as there are turns. Whoever leaves while others wait and nobody sleeps for them
+/// wakes one more, who then finds a turn or sleeps: those woken may run on both sides of a look at
+/// the kernel and so all find a turn.
 runtime::awaitable<void> crowd::pipelined_turn() {
     while (!take_turn()) {
         if (pumped_) {
@@ -39,17 +41,23 @@ runtime::awaitable<void> crowd::pipelined_turn() {
             const bool woken = co_await next_.wait(runtime::deadline::never());
             --waiting_;
             if (!woken)
-                co_return;
+                co_return pass_on();
             continue;
         }
         pumped_ = true;
         const bool slept = co_await next_turn_.wait({runtime::steady_clock::now()});
         pumped_ = false;
         if (!slept)
-            co_return;
+            co_return pass_on();
         for (auto n = std::min<std::size_t>(waiting_, pipelined_per_turn); n > 0; --n)
             next_.set();
     }
+    pass_on();
+}
+
+void crowd::pass_on() noexcept {
+    if (waiting_ > 0 && !pumped_)
+        next_.set();
 }
 
 }  // namespace insula::http

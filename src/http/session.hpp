@@ -154,6 +154,7 @@ struct crowd {
 
 private:
     bool take_turn() noexcept;
+    void pass_on() noexcept;
 
     runtime::loop& home_;
     runtime::event next_;
