@@ -30,6 +30,9 @@ private:
     deployment& where_;
     std::vector<std::string> words_;
     std::string schemas_;  ///< as an array of PostgreSQL
+    // Of the last look: a table in which nothing was written since is not read again.
+    std::map<std::string, std::string> versions_;
+    digests last_;
 };
 
 }  // namespace insula::test
