@@ -180,9 +180,8 @@ runtime::awaitable<pg_result<results>> pool_core::run_alone(const unit& work, un
 pool_core::shared_connection pool_core::pick_shared() {
     for (std::size_t i = 0; i < shared_.size(); ++i) {
         shared_place& p = shared_[i];
-        if (p.open && p.open->stalled(home_.now(), answer_grace)) {
-            retire_shared(p);  // nobody else shall queue behind a peer that hangs
-        } else if (p.open && cut_off(*p.open)) {
+        // Nobody else shall queue behind a peer that hangs, or that may.
+        if (p.open && (p.open->stalled(home_.now(), answer_grace) || cut_off(*p.open))) {
             retire_shared(p);
         }
         const bool hangs = p.connecting && p.since + attempt_patience <= home_.now();
