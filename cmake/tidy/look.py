@@ -4,6 +4,7 @@ A source that was found clean is looked at again when anything it was judged by 
 includes (system headers too), its compile command, .clang-tidy, clang-tidy itself or this folder.
 """
 import concurrent.futures
+import glob
 import hashlib
 import json
 import os
@@ -68,9 +69,8 @@ def judged_by():
     """The hash of what every verdict rests on."""
     version = subprocess.run([CLANG_TIDY, "--version"], capture_output=True, text=True, check=True).stdout
     text = [version] + [digest(path) for path in sorted(
-        [".clang-tidy", "cmake/pch.hpp"] + [f"cmake/tidy/{name}" for name in os.listdir("cmake/tidy")]
-        + subprocess.run(["git", "ls-files", "*/.clang-tidy"], capture_output=True, text=True).stdout.split())
-        if not path.endswith("__pycache__")]
+        [".clang-tidy", "cmake/pch.hpp", "cmake/tidy/own_code.cpp", "cmake/tidy/look.py"]
+        + [f"{folder}/.clang-tidy" for folder in glob.glob("src/*") + ["tests"]])]
     return "".join(text)
 
 
@@ -101,12 +101,17 @@ def look_at(database, sources, options):
     folder = f"{database}/clean"
     os.makedirs(folder, exist_ok=True)
     common, included = judged_by(), included_by(f"{database}/compile_commands.json")
-    keys = {source: hashlib.sha256("\n".join(
-        [common, command, *map(digest, included.get(source, [source]))]).encode()).hexdigest()
-        for source, command in sources.items()}
+    exceptions = excepted()
+
+    def key_of(source, command):
+        files = included.get(source, [source])
+        granted = sorted(f"{name} {check}" for name, check in exceptions if os.path.abspath(name) in files)
+        return hashlib.sha256("\n".join([common, command, *granted, *map(digest, files)]).encode()).hexdigest()
+
+    keys = {source: key_of(source, command) for source, command in sources.items()}
     due = [source for source in sorted(sources, key=os.path.getsize, reverse=True)
            if source not in included or not os.path.exists(f"{folder}/{keys[source]}")]
-    shown, exceptions = set(), excepted()
+    shown = set()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for source, found in zip(due, pool.map(lambda each: findings(each, options, exceptions), due)):
             if not found:
