@@ -57,12 +57,13 @@ void examine_machine(const config& values, std::vector<finding>& to) {
     }
     rlimit descriptors{};
     ::getrlimit(RLIMIT_NOFILE, &descriptors);
+    // The service raises its soft limit to the hard one.
     const bool enough =
-        descriptors.rlim_cur == RLIM_INFINITY || descriptors.rlim_cur >= descriptors_wanted;
+        descriptors.rlim_max == RLIM_INFINITY || descriptors.rlim_max >= descriptors_wanted;
     add(to, "file descriptors", enough ? verdict::ok : verdict::warn,
-        enough ? fmt::format("{}", descriptors.rlim_cur)
-               : fmt::format("{}; raise it to {} or more (ulimit -n, LimitNOFILE=)",
-                             descriptors.rlim_cur, descriptors_wanted));
+        enough ? fmt::format("{}", descriptors.rlim_max)
+               : fmt::format("{}; raise it to {} or more (ulimit -Hn, LimitNOFILE=)",
+                             descriptors.rlim_max, descriptors_wanted));
 }
 
 void judge_server(const pg::row& row, const config& values, std::vector<finding>& to) {
