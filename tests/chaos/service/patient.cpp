@@ -78,6 +78,42 @@ std::string patient::fresh_name() {
     return "project " + std::to_string(++count);
 }
 
+std::string patient::value(const std::string& sql) {
+    std::string found;
+    wait_until("an answer to " + sql, [&] {
+        try {
+            found = database().value_admin(sql);
+            return true;
+        } catch (const query_failed& failure) {
+            if (!failure.sqlstate().empty() && !failure.sqlstate().starts_with("57P")) {
+                throw;
+            }
+            return false;  // the next is on a new connection
+        }
+    });
+    return found;
+}
+
+std::string patient::what_it_is_at() {
+    constexpr std::size_t most = 8000;
+    (void)value("select 1");
+    std::string text = service().process().err();
+    text = text.size() <= most ? text : text.substr(text.size() - most);
+    for (const char* question :
+         {"select pid, application_name, state, wait_event, now() - state_change as since,"
+          " pg_blocking_pids(pid) as waits_for, left(query, 80) from pg_stat_activity"
+          " where datname = current_database() and pid <> pg_backend_pid()",
+          "select * from queue.run", "select * from queue.timer"}) {
+        for (const auto& line : database().query_admin(question)) {
+            for (const auto& field : line) {
+                text += field + " | ";
+            }
+            text += "\n";
+        }
+    }
+    return text;
+}
+
 bool patient::registers() {
     auto client = service().client(5s);
     const auto slug = where_.fresh_slug("back");

@@ -57,8 +57,11 @@ public:
     spans use_everything(clock::time_point since, std::chrono::milliseconds limit);
     /// What use_everything() takes when nothing is wrong.
     const spans& healthy() const { return healthy_; }
-    std::string value(const std::string& sql) { return database().value_admin(sql); }
+    /// As administrator, also on the first call after the server was away.
+    std::string value(const std::string& sql);
     std::string fresh_name();
+    /// For whoever reads of a failure: the end of the service's log, sessions, runs.
+    std::string what_it_is_at();
 
 private:
     void start_service();

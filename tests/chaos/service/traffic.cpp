@@ -7,10 +7,16 @@ constexpr const char* projects_path = "/api/v1/projects";
 /// A client that hears nothing for so long says that the service hangs.
 constexpr auto patience = 8s;
 
-/// An answer that a client cannot mistake: done, or not done and come again.
+/// Not done, or not known yet: ask again. In progress is what one asked before, and was told 503
+/// for, while its statement has not ended.
+bool is_later(const http_answer& answer) {
+    return (is_problem(answer, 503, "") || is_problem(answer, 409, "idempotency_in_progress")) &&
+           answer.field("Retry-After");
+}
+
+/// An answer that a client cannot mistake.
 bool is_honest(const http_answer& answer) {
-    return answer.status < 300 || answer.status == 401 ||
-           (is_problem(answer, 503, "") && answer.field("Retry-After"));
+    return answer.status < 300 || answer.status == 401 || is_later(answer);
 }
 
 }  // namespace
@@ -53,6 +59,11 @@ std::chrono::milliseconds traffic::longest() const {
     return longest_;
 }
 
+std::string traffic::slowest() const {
+    const std::lock_guard held(guard_);
+    return slowest_;
+}
+
 std::vector<std::string> traffic::odd() const {
     const std::lock_guard held(guard_);
     return odd_;
@@ -62,7 +73,10 @@ void traffic::judge(const std::string& what, const http_answer& answer, clock::d
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took);
     const std::lock_guard held(guard_);
     ++answers_[answer.status];
-    longest_ = std::max(longest_, ms);
+    if (ms > longest_) {
+        longest_ = ms;
+        slowest_ = what + " " + answer.text();
+    }
     if (!nonsense_ && !is_honest(answer)) {
         odd_.push_back(what + " answered " + answer.text());
     }
@@ -104,7 +118,7 @@ std::optional<http_answer> traffic::insist(http_client& client, const std::strin
     fields.emplace_back("Idempotency-Key", on_.where().fresh_slug("key"));
     for (;;) {
         auto answer = ask(client, "POST", target, fields, body);
-        if (answer && answer->status != 503) {
+        if (answer && !is_later(*answer)) {
             return answer;
         }
         if (stopping_) {
@@ -132,6 +146,8 @@ void traffic::enrol() {
         const std::lock_guard held(guard_);
         enrolled_.push_back(*answer->field("Location"));
     }
+    // More than are made ready meanwhile would be a queue for whoever comes after.
+    std::this_thread::sleep_for(60ms);
 }
 
 // A session that is ended where nothing is wrong.
@@ -182,7 +198,8 @@ void traffic::expect_nothing_lost_or_doubled() {
     auto client = on_.colleague().client();
     for (const auto& url : enrolled_) {
         const auto status = get(client, url + "?wait=20");
-        EXPECT_EQ(text_of(parse(status), "/status"), "ready") << status.text();
+        EXPECT_EQ(text_of(parse(status), "/status"), "ready")
+            << status.text() << on_.what_it_is_at();
     }
 }
 

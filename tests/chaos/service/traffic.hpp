@@ -23,6 +23,7 @@ public:
     std::size_t answers(int status) const;
     /// The longest that anybody waited for an answer, and what was answered so late.
     std::chrono::milliseconds longest() const;
+    std::string slowest() const;
     /// Answers that nobody may get, cut connections and hangs, in words.
     std::vector<std::string> odd() const;
     /// After stop(): every accepted write is there once, no refused one twice, and every accepted
@@ -52,6 +53,7 @@ private:
     mutable std::mutex guard_;
     std::map<int, std::size_t> answers_;
     std::chrono::milliseconds longest_{};
+    std::string slowest_;
     std::vector<std::string> odd_;
     std::vector<std::string> accepted_;  // names of projects
     std::vector<std::string> refused_;   // or not known
