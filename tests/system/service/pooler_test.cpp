@@ -25,7 +25,7 @@ constexpr const char* selection =
 /// What brings its own way to the database, or is about the machine and not about the service.
 constexpr const char* never =
     "system_pooler*:system_dev*:system_lost_commit*:*lost_commit*:system_backup*:*storm*:*timing*:"
-    "*G53*:*G52*";
+    "*G53*:*G52*:bounds*";
 
 class system_pooler : public testing::Test {
 protected:
