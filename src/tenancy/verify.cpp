@@ -1,6 +1,7 @@
 #include "insula/tenancy/verify.hpp"
 
 #include "verify_checks.hpp"
+#include "verify_shipped.hpp"
 
 #include <algorithm>
 
@@ -9,11 +10,17 @@ namespace {
 
 constexpr std::chrono::seconds check_limit{120};
 
-// One row without a finding, or one for each; the number of objects looked at in all of them.
+// One row without a finding, or one for each; the number of objects looked at in all of them. What
+// is found may be gone by the time that its name is looked up.
 constexpr const char* last_part =
-    " select (select count(*) from looked), (select count(*) from findings), f.how::text, f.object,"
-    " f.what, f.mend from (values (1)) one left join (select * from findings"
-    " order by how, object, what limit $2) f on true";
+    ", told as materialized (select how::text as how, coalesce(object, 'something that is gone') "
+    "as"
+    " object, coalesce(what, 'it cannot be described any more') as what,"
+    " coalesce(mend, 'run this again') as mend from findings)"
+    " select (select count(*) from looked), (select count(*) from told where how = 'danger'),"
+    " (select count(*) from told where how <> 'danger'), f.how, f.object, f.what, f.mend"
+    " from (values (1)) one left join (select * from told order by how, object, what limit $2) f"
+    " on true";
 
 runtime::awaitable<pg::pg_result<>> begin_look(pg::lease& on) {
     if (auto begun = co_await on.begin(pg::isolation::repeatable_read, true); !begun) {
@@ -33,16 +40,18 @@ runtime::awaitable<pg::pg_result<>> begin_look(pg::lease& on) {
 
 void read_findings(const pg::result_set& rows, isolation_check& into) {
     into.looked_at = rows.front().get<std::int64_t>(0);
-    const auto found = rows.front().get<std::int64_t>(1);
+    into.more_dangers = rows.front().get<std::int64_t>(1);
+    into.more_notices = rows.front().get<std::int64_t>(2);
     for (const auto row : rows) {
         if (row.is_null(3)) {
             continue;
         }
-        into.findings.push_back(
-            {row.get<std::string>(2) == "notice" ? severity::notice : severity::danger,
-             row.get<std::string>(3), row.get<std::string>(4), row.get<std::string>(5)});
+        const bool notice = row.get<std::string>(3) == "notice";
+        --(notice ? into.more_notices : into.more_dangers);
+        into.findings.push_back({notice ? severity::notice : severity::danger,
+                                 row.get<std::string>(4), row.get<std::string>(5),
+                                 row.get<std::string>(6)});
     }
-    into.more = found - static_cast<std::int64_t>(into.findings.size());
 }
 
 /// Error: the connection is lost. What the server refuses is the check's trouble.
@@ -73,17 +82,24 @@ runtime::awaitable<pg::pg_result<isolation_check>> look(pg::lease& on, const rol
 }  // namespace
 
 std::string_view name(severity how) noexcept {
-    return how == severity::danger ? "danger" : "notice";
+    switch (how) {
+        case severity::danger:
+            return "danger";
+        case severity::notice:
+            return "notice";
+        case severity::accepted:
+            break;
+    }
+    return "accepted";
 }
 
 std::int64_t isolation_report::count(severity how) const noexcept {
     std::int64_t found = 0;
     for (const auto& check : checks) {
         found += std::ranges::count(check.findings, how, &isolation_finding::how);
-        // Dangers come first, so what is beyond the limit is one only if all before are.
-        const bool dangers_only = std::ranges::all_of(
-            check.findings, [](const auto& f) { return f.how == severity::danger; });
-        found += dangers_only == (how == severity::danger) ? check.more : 0;
+        found += how == severity::danger   ? check.more_dangers
+                 : how == severity::notice ? check.more_notices
+                                           : 0;
     }
     return found;
 }
@@ -99,8 +115,13 @@ runtime::awaitable<pg::pg_result<std::vector<isolation_check>>> examine_isolatio
         co_return begun.error();
     }
     std::vector<isolation_check> done;
+    const auto shipped_sql = detail::shipped_code_question(roles);
+    const detail::catalogue_check shipped[] = {
+        {"shipped_code", "the control plane's functions and triggers are this version's",
+         "functions and triggers", shipped_sql.c_str()}};
     for (const auto part : {detail::role_checks(), detail::right_checks(), detail::code_checks(),
-                            detail::server_checks()}) {
+                            std::span<const detail::catalogue_check>(shipped),
+                            detail::other_checks(), detail::server_checks()}) {
         for (const auto& what : part) {
             auto check = co_await look(app, roles, what);
             if (!check) {

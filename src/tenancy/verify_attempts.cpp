@@ -21,6 +21,17 @@ attempt answers(std::string role, std::string sql, std::vector<std::string> befo
             .before = std::move(before)};
 }
 
+attempt on_neighbour(attempt one) {
+    one.on_neighbour = true;
+    return one;
+}
+
+/// Where doing it could not be taken back.
+attempt may_not_call(std::string role, const std::string& function) {
+    return answers(std::move(role),
+                   "select not has_function_privilege('" + function + "', 'execute')");
+}
+
 bool is_table(const relation& some) {
     return some.kind == 'r' || some.kind == 'p';
 }
@@ -94,7 +105,7 @@ attempt_group other_cell(const attempt_plan& plan, int cell) {
         }
     }
     group.attempts.push_back(
-        refused({}, fmt::format("select pg_terminate_backend({})", plan.neighbour)));
+        on_neighbour(refused({}, fmt::format("select pg_terminate_backend({})", plan.neighbour))));
     return group;
 }
 
@@ -178,7 +189,17 @@ attempt_group control(const attempt_plan& plan) {
     attempt_group group{"probe_control", plan.roles.cell(plan.cell), {}};
     for (const auto& scope : {std::string(), plan.a.role()}) {
         for (const auto& some : plan.control) {
-            read_only(scope, some, group.attempts);
+            if (some.kind == 'S') {  // what nextval() has taken, nobody gives back
+                group.attempts.push_back(refused(scope, "select last_value from " + some.name));
+                group.attempts.push_back(
+                    answers(scope,
+                            "select not has_sequence_privilege(c.oid, 'usage') from pg_class c"
+                            " join pg_namespace n on n.oid = c.relnamespace"
+                            " where format('%I.%I', n.nspname, c.relname) = " +
+                                quote_literal(some.name)));
+            } else {
+                read_only(scope, some, group.attempts);
+            }
         }
         group.attempts.push_back(
             refused(scope, "select provision.drop_tenant('" + plan.b.id.str() + "')"));
@@ -225,20 +246,24 @@ attempt_group server(const attempt_plan& plan) {
     auto& all = group.attempts;
     for (const auto& scope : {std::string(), plan.a.role()}) {
         for (const auto* sql :
-             {"select pg_advisory_lock(1)", "select pg_try_advisory_lock(1)",
-              "select pg_try_advisory_lock_shared(1)", "select pg_advisory_xact_lock(1)",
-              "select pg_try_advisory_xact_lock(1, 1)", "select pg_read_file('PG_VERSION')",
-              "select pg_ls_dir('.')", "select pg_reload_conf()",
+             {"select pg_advisory_xact_lock(1)", "select pg_try_advisory_xact_lock(1, 1)",
+              "select pg_read_file('PG_VERSION')", "select pg_ls_dir('.')",
               "copy (select 1) to program 'true'", "set local session_replication_role = replica",
               "set local lo_compat_privileges = on", "select rolpassword from pg_authid limit 0"}) {
             all.push_back(refused(scope, sql));
         }
+        for (const auto* function :
+             {"pg_advisory_lock(bigint)", "pg_try_advisory_lock(bigint)",
+              "pg_try_advisory_lock_shared(bigint)", "pg_reload_conf()", "pg_rotate_logfile()"}) {
+            all.push_back(may_not_call(scope, function));
+        }
     }
     const auto pid = std::to_string(plan.neighbour);
-    all.push_back(refused(plan.a.role(), "select pg_cancel_backend(" + pid + ")"));
-    all.push_back(refused(plan.a.role(), "select pg_terminate_backend(" + pid + ")"));
-    all.push_back(answers(plan.a.role(), "select count(*) = 0 from pg_stat_activity where pid = " +
-                                             pid + " and query like '%" + plan.mark + "%'"));
+    all.push_back(on_neighbour(refused(plan.a.role(), "select pg_cancel_backend(" + pid + ")")));
+    all.push_back(on_neighbour(
+        answers(plan.a.role(), "select count(*) = 0 from pg_stat_activity where pid = " + pid +
+                                   " and query like '%" + plan.mark + "%'")));
+    all.push_back(on_neighbour(refused(plan.a.role(), "select pg_terminate_backend(" + pid + ")")));
     return group;
 }
 

@@ -22,6 +22,7 @@ struct attempt {
     } what = must::be_refused;
     std::string refusal{};              ///< another SQLSTATE that refuses as well
     std::vector<std::string> before{};  ///< statements in front, in the same transaction
+    bool on_neighbour = false;          ///< proves something only while B's session lives
 };
 
 /// All that is tried on one login under one name.

@@ -23,6 +23,7 @@ const char* common_parts() noexcept;
 std::span<const catalogue_check> role_checks() noexcept;    ///< who is who, and may become whom
 std::span<const catalogue_check> right_checks() noexcept;   ///< owners and privileges
 std::span<const catalogue_check> code_checks() noexcept;    ///< functions, triggers, references
+std::span<const catalogue_check> other_checks() noexcept;   ///< other schemas, other roles
 std::span<const catalogue_check> server_checks() noexcept;  ///< extensions, settings and the like
 
 }  // namespace insula::tenancy::detail

@@ -22,6 +22,9 @@ constexpr pg::statement list_cells{
     "select substring(rolname::text from '_cell_([0-9]{1,4})$')::integer from pg_catalog.pg_roles"
     " where rolname::text ~ ('^' || $1 || '_cell_[0-9]{1,4}$') order by 1"};
 constexpr pg::statement own_backend{"verify.backend", "select pg_catalog.pg_backend_pid()"};
+constexpr pg::statement wait_for_ever{
+    "verify.wait",
+    "select pg_catalog.set_config('idle_in_transaction_session_timeout', '0', true)"};
 constexpr pg::statement switch_role{"verify.role",
                                     "select pg_catalog.set_config('role', $1, true)"};
 
@@ -210,6 +213,8 @@ private:
         pg::unit work;
         work.add(switch_role, plan.b.role());
         work.add(own_backend);
+        // It waits while all is tried; a server that ends who waits would look like a success.
+        work.add(wait_for_ever);
         work.add_once("select '" + plan.mark + "'");
         auto answer = co_await on.exec(std::move(work), attempt_limits());
         if (!answer) {
@@ -217,7 +222,16 @@ private:
             co_return false;
         }
         plan.neighbour = (*answer)[1].scalar<std::int32_t>();
+        neighbour_ = &on;
+        ask_neighbour_ = "select '" + plan.mark + "'";
         co_return true;
+    }
+
+    /// Its backend's number may be a stranger's, once it is gone.
+    runtime::awaitable<bool> neighbour_answers() {
+        pg::unit work;
+        work.add_once(ask_neighbour_);
+        co_return (co_await neighbour_->exec(std::move(work), attempt_limits())).has_value();
     }
 
     runtime::awaitable<void> try_everything(pg::lease& owner, pg::lease& worker) {
@@ -272,6 +286,10 @@ private:
                 check.trouble = "login " + group.login + " was not let in: " + on.error().message;
                 break;
             }
+            if (what.on_neighbour && !co_await neighbour_answers()) {
+                check.trouble = "the session that it was to be tried on has ended meanwhile";
+                continue;
+            }
             const auto seen = co_await run(*on, what);
             ++check.looked_at;
             if (auto sentence = judge(what, seen); !sentence.empty()) {
@@ -293,7 +311,7 @@ private:
     static void note(isolation_check& check, const attempt_group& group, const attempt& what,
                      std::string sentence) {
         if (check.findings.size() >= static_cast<std::size_t>(findings_max)) {
-            ++check.more;
+            ++check.more_dangers;
             return;
         }
         const auto* known = std::ranges::find(
@@ -328,6 +346,8 @@ private:
     const probe_options& options_;
     const isolation_progress& tell_;
     isolation_report report_;
+    pg::lease* neighbour_ = nullptr;
+    std::string ask_neighbour_;
     bool stopped_ = false;
 };
 

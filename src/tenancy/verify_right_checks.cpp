@@ -24,7 +24,7 @@ findings (how, object, what, mend) as (
     union all
     select 'danger', format('database %s', d.datname),
         format('it belongs to %I, who may do in it what the owner of schema public may', r.rolname),
-        format('alter database %I owner to postgres', d.datname)
+        format('alter database %I owner to %I', d.datname, pg_get_userbyid(10))
     from pg_database d join pg_roles r on r.oid = d.datdba
     where d.datname = current_database()
         and (r.oid in (select oid from ours) or r.oid in (select oid from tenant_role)))
@@ -53,7 +53,7 @@ findings (how, object, what, mend) as (
     union all
     select 'danger', 'schema ' || w.name,
         format('it belongs to %I, who may make anything in it', pg_get_userbyid(w.nspowner)),
-        format('alter schema %I owner to postgres', w.name)
+        'read what is in it, then ' || format('drop schema %I cascade', w.name)
     from wanted w left join ours o on o.oid = w.nspowner
     where w.owner_kind is null and w.name !~ '^t_[0-9a-f]{32}$'
         and (o.kind <> 'owner' or w.nspowner in (select oid from tenant_role))
@@ -64,7 +64,8 @@ findings (how, object, what, mend) as (
     from granted g where g.privilege_type = 'CREATE'
         and (g.owner_kind is not null or g.weak_kind is not null or g.kind <> 'owner')
     union all
-    select 'danger', 'schema ' || g.name,
+    select case when g.weak_kind is not null or g.kind is not null or g.owner_kind is null
+                then 'danger' else 'notice' end, 'schema ' || g.name,
         format('%s has USAGE on it%s', g.holder, case when g.tenant is not null then ', which is one tenant''s' end),
         format('revoke usage on schema %I from %s', g.name, g.holder)
     from granted g where g.privilege_type = 'USAGE' and (
@@ -77,7 +78,9 @@ findings (how, object, what, mend) as (
 constexpr catalogue_check tenant_tables{"tenant_tables", "tenants' tables, views and sequences",
                                         "relations", R"sql(
 looked as (
-    select c.oid, c.relkind, c.relowner, c.relacl, format('%I.%I', n.nspname, c.relname) as object, t.role
+    select c.oid, c.relkind, c.relowner, c.relacl, format('%I.%I', n.nspname, c.relname) as object, t.role,
+        case c.relkind when 'S' then 'sequence' when 'v' then 'view' when 'm' then 'materialized view'
+            when 'f' then 'foreign table' else 'table' end as word
     from tenant t join pg_namespace n on n.oid = t.schema
     join pg_class c on c.relnamespace = t.schema and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')),
 schema_owner as (select oid, name from ours where kind = 'schema_owner'),
@@ -91,14 +94,22 @@ granted as (
 findings (how, object, what, mend) as (
     select 'danger', case l.relkind when 'S' then 'sequence ' when 'v' then 'view ' else 'table ' end || l.object,
         format('it belongs to %I, not to %I', pg_get_userbyid(l.relowner), s.name),
-        format('alter table %s owner to %I', l.object, s.name)
-    from looked l cross join schema_owner s where l.relowner <> s.oid
+        case when l.relkind in ('v', 'm', 'f') then format('drop %s %s', l.word, l.object)
+            when l.oid in (select oid from coded)
+            then format('read its triggers, rules, policies and defaults, then alter table %s owner to %I', l.object,
+                        s.name)
+            else format('alter table %s owner to %I', l.object, s.name) end
+    from looked l cross join schema_owner s
+    where l.relowner <> s.oid
     union all
     select 'danger', 'foreign table ' || l.object, 'it shows what another server has to whoever may read it',
         format('drop foreign table %s', l.object)
     from looked l where l.relkind = 'f'
     union all
-    select 'danger', case g.relkind when 'S' then 'sequence ' when 'v' then 'view ' else 'table ' end || g.object,
+    -- To whom an administrator has given one tenant's table, and no more, is for the administrator to judge.
+    select case when g.grantee in (select oid from weak) or g.grantee in (select oid from ours)
+                then 'danger' else 'notice' end,
+        case g.relkind when 'S' then 'sequence ' when 'v' then 'view ' else 'table ' end || g.object,
         format('%s has %s%s on it%s', w.holder, g.privilege_type, coalesce(' on column ' || g.attname, ''),
                case when g.grantee is distinct from g.role then ', which is another''s'
                     when g.is_grantable then ' and may give it on' else ', more than rows need' end),
@@ -133,8 +144,15 @@ judged as (
     from granted g left join ours o on o.oid = g.grantee),
 findings (how, object, what, mend) as (
     select 'danger', 'table ' || l.object, format('it belongs to %I, not to %I', pg_get_userbyid(l.relowner), o.name),
-        format('alter table %s owner to %I', l.object, o.name)
-    from looked l join ours o on o.kind = 'owner' where l.relowner <> o.oid
+        case when l.relkind in ('v', 'm', 'f')
+            then format('drop %s %s', case l.relkind when 'v' then 'view' when 'm' then 'materialized view'
+                                      else 'foreign table' end, l.object)
+            when l.oid in (select oid from coded)
+            then format('read its triggers, rules, policies and defaults, then alter table %s owner to %I', l.object,
+                        o.name)
+            else format('alter table %s owner to %I', l.object, o.name) end
+    from looked l join ours o on o.kind = 'owner'
+    where l.relowner <> o.oid
     union all
     select 'danger', 'table ' || l.object, 'it has row security, whose code runs with the rights of whoever reads it',
         format('alter table %s disable row level security', l.object)
@@ -167,11 +185,16 @@ constexpr catalogue_check function_rights{"function_rights", "who may call what"
 looked as (
     select p.oid, p.proname, p.proowner, p.proacl, p.prosecdef, n.nspname, t.role, t.id is not null as tenants
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace left join tenant t on t.schema = n.oid
-    where n.nspname not in ('pg_catalog', 'information_schema')
+    where p.oid >= 16384
         and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid
                         and d.deptype = 'e')),
+used as (
+    select n.nspname from pg_namespace n
+    where exists (select from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+                  where a.privilege_type = 'USAGE' and a.grantee in (select oid from weak))),
 granted as (
     select l.oid, l.proname, l.nspname, l.role, l.tenants, l.prosecdef, a.grantee, o.kind, k.kind as weak_kind,
+        l.nspname in (select u.nspname from used u) as used,
         case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as holder,
         l.nspname in ('control', 'queue', 'provision', 'tenant_api') as is_ours, a.is_grantable
     from looked l cross join lateral aclexplode(coalesce(l.proacl, acldefault('f', l.proowner))) a
@@ -189,7 +212,7 @@ kept as (
                               'lo_truncate', 'lo_truncate64', 'lo_get')
              or (p.proname ~ '^pg_(try_)?advisory_' and p.proname <> 'pg_advisory_unlock_all'))),
 findings (how, object, what, mend) as (
-    select case when g.weak_kind is not null or g.kind is not null or g.tenants then 'danger' else 'notice' end,
+    select case when g.weak_kind is not null or g.kind is not null then 'danger' else 'notice' end,
         format('function %s', g.oid::regprocedure),
         format('%s may call it%s', g.holder,
                case when g.weak_kind is not null and g.prosecdef then ', and it runs with its owner''s rights'
@@ -204,7 +227,7 @@ findings (how, object, what, mend) as (
         when g.is_ours then g.kind is null or g.kind not in ('app', 'worker', 'owner', 'schema_owner', 'gatekeeper')
         -- Without USAGE on the schema, what the public may do in it reaches nobody.
         when g.tenants then g.grantee <> 0 and g.grantee is distinct from g.role
-        else g.weak_kind is not null and g.prosecdef end
+        else g.weak_kind is not null and g.prosecdef and (g.grantee <> 0 or g.used) end
     union all
     select 'danger', format('function %s', k.oid::regprocedure),
         format('%s may call it, which reaches past a tenant''s own schema', k.holder),
@@ -226,8 +249,17 @@ looked as (
 findings (how, object, what, mend) as (
     select 'danger', pg_describe_object(l.classid, l.objid, l.objsubid),
         format('it belongs to %s, who may change it and give rights to it', l.who),
-        format('reassign owned by %s to postgres', l.who)
-    from looked l
+        -- Code keeps running with its owner's rights: it never goes to somebody who may do more.
+        case when l.classid in ('pg_namespace'::regclass, 'pg_database'::regclass)
+                or (l.classid = 'pg_class'::regclass
+                    and i.schema ~ '^(t_[0-9a-f]{32}|control|queue|provision|tenant_api)$')
+            then 'see database, schemas, tenant_tables and control_tables'
+            when l.classid = 'pg_largeobject'::regclass then format('select lo_unlink(%s)', l.objid)
+            when l.classid in ('pg_class'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass,
+                               'pg_statistic_ext'::regclass, 'pg_collation'::regclass, 'pg_conversion'::regclass)
+            then format('drop %s %s', i.type, i.identity)
+            else 'look what it does, then drop it' end
+    from looked l cross join lateral pg_identify_object(l.classid, l.objid, l.objsubid) i
     -- Functions are looked at by themselves.
     where l.deptype = 'o' and l.classid <> 'pg_proc'::regclass
     union all
@@ -245,6 +277,11 @@ constexpr catalogue_check default_privileges{
 looked as (select d.defaclrole, d.defaclnamespace, d.defaclobjtype, d.defaclacl from pg_default_acl d),
 named as (
     select l.defaclrole, a.grantee, a.privilege_type, quote_ident(pg_get_userbyid(l.defaclrole)) as maker,
+        -- PostgreSQL writes down what everybody gets anyway, too.
+        l.defaclnamespace = 0 and exists (
+            select from aclexplode(acldefault(case l.defaclobjtype when 'S' then 's' else l.defaclobjtype end,
+                                              l.defaclrole)) b
+            where b.grantee = a.grantee and b.privilege_type = a.privilege_type) as usual,
         case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as holder,
         case l.defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
             when 'T' then 'types' else 'schemas' end as things,
@@ -259,6 +296,7 @@ findings (how, object, what, mend) as (
         format('alter default privileges for role %s%s revoke %s on %s from %s', n.maker, n.place,
                n.privilege_type, n.things, n.holder)
     from named n
+    where not n.usual or n.defaclrole in (select oid from ours) or n.defaclrole in (select oid from tenant_role)
     union all
     select 'danger', 'default privileges of ' || o.name || ' for functions',
         'everybody may call the control plane''s next function',

@@ -47,6 +47,7 @@ named as (
     left join tenant_role tg on tg.oid = l.roleid left join tenant_role tm on tm.oid = l.member
     left join tenant t on t.role = l.roleid and t.status <> 'gone'),
 findings (how, object, what, mend) as (
+    -- Two databases of one server that share the prefix share the cells, too: see leftovers.
     select 'danger', format('role %s', n.holder),
         case when n.granted_tenant and n.holder_kind = 'cell' and n.tenant_cell is null
             then format('it may become %s, a tenant that does not exist', n.granted)
@@ -58,6 +59,8 @@ findings (how, object, what, mend) as (
     where not n.rolsuper
         and not (n.granted_kind = 'tenant' and (n.holder_kind = 'provisioner' or n.holder_tenant))
         and not (n.granted_tenant and n.holder_kind = 'cell' and n.holder_cell is not distinct from n.tenant_cell)
+        and not (n.granted_tenant and n.holder_kind = 'cell' and n.tenant_cell is null
+                 and n.roleid in (select oid from elsewhere))
         -- From PostgreSQL 16 on whoever makes a role gets it.
         and not (n.granted_tenant and n.holder_kind = 'provisioner'
                  and current_setting('server_version_num')::integer >= 160000)
@@ -116,7 +119,13 @@ findings (how, object, what, mend) as (
     where n.nspname ~ '^t_[0-9a-f]{32}$' and n.nspname::text not in (select name from alive)
     union all
     select 'danger', 'role ' || r.name, 'no tenant has it', format('drop role %I', r.name)
-    from tenant_role r where r.name not in (select name from alive))
+    from tenant_role r where r.name not in (select name from alive) and r.oid not in (select oid from elsewhere)
+    union all
+    select 'notice', 'database ' || e.database, format('%s roles of tenants are its, not this one''s: both have the '
+        'role prefix %s, and so the same cells and passwords', count(distinct r.oid), $1),
+        'leave those roles alone; a prefix belongs to one database of a server (INSULA_ROLE_PREFIX)'
+    from tenant_role r join elsewhere e on e.oid = r.oid
+    where r.name not in (select name from alive) group by e.database)
 )sql"};
 
 constexpr std::array all{roles, memberships, tenant_roles, cells, leftovers};
@@ -152,6 +161,23 @@ weak as materialized (
     select oid, kind from ours where kind in ('cell', 'tenant')
     union all select oid, 'tenant role' from tenant_role
     union all select 0::oid, 'public'),
+-- Roles that may use schemas of another database: the same prefix serves two of them.
+elsewhere as materialized (
+    select distinct d.refobjid as oid, b.datname::text as database
+    from pg_shdepend d join pg_database b on b.oid = d.dbid
+    where d.refclassid = 'pg_authid'::regclass and d.classid = 'pg_namespace'::regclass and d.deptype = 'a'
+        and b.datname <> current_database()),
+-- Tables that code hangs on, which would run with a new owner's rights.
+coded as (
+    select d.refobjid as oid from pg_depend d
+    where d.refclassid = 'pg_class'::regclass
+        and (d.classid in ('pg_rewrite'::regclass, 'pg_policy'::regclass)
+             or (d.classid = 'pg_trigger'::regclass and d.deptype = 'a')
+             or (d.classid in ('pg_attrdef'::regclass, 'pg_constraint'::regclass)
+                 and exists (select from pg_depend f where f.classid = d.classid and f.objid = d.objid
+                             and f.refclassid = 'pg_proc'::regclass and f.refobjid >= 16384)))
+    union
+    select x.indrelid from pg_index x where x.indexprs is not null or x.indpred is not null),
 )sql";
 }
 

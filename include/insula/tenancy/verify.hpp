@@ -14,9 +14,9 @@
 
 namespace insula::tenancy {
 
-/// `danger` breaks a promise of isolation. `notice` is for the operator to judge: it is reported
-/// and fails nothing.
-enum class severity : std::uint8_t { danger, notice };
+/// `danger` breaks a promise of isolation. `notice` is for the operator to judge, `accepted` is
+/// what the operator has judged: both are reported and fail nothing.
+enum class severity : std::uint8_t { danger, notice, accepted };
 std::string_view name(severity how) noexcept;
 
 struct isolation_finding {
@@ -32,7 +32,8 @@ struct isolation_check {
     std::int64_t looked_at = 0;               ///< how many objects, or attempts
     std::string of;                           ///< what was counted: "memberships", "attempts"
     std::vector<isolation_finding> findings;  ///< findings_max of them at most
-    std::int64_t more = 0;                    ///< findings beyond that
+    std::int64_t more_dangers = 0;            ///< beyond that
+    std::int64_t more_notices = 0;
     /// Not empty: the check could not be made, and why. Counts as failed.
     std::string trouble;
 };

@@ -1,4 +1,5 @@
 #include "../setup_connection.hpp"
+#include "accepted_findings.hpp"
 #include "command.hpp"
 
 #include "insula/app/database_setup.hpp"
@@ -10,9 +11,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace insula::app::commands {
 namespace {
@@ -25,10 +28,40 @@ struct request {
     configuration_flags flags;
     bool json = false;
     bool read_only = false;
+    std::string accepted;
 };
 
 constexpr pg::statement read_head{
     "verify.head", "select coalesce(max(number), 0)::integer from control.migration"};
+
+constexpr int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+/// These are blocked: one that has come waits here.
+bool was_interrupted() {
+    sigset_t waiting;
+    return ::sigpending(&waiting) == 0 && std::ranges::any_of(ending_signals, [&](int one) {
+               return ::sigismember(&waiting, one) == 1;
+           });
+}
+
+/// Where nothing need be cleaned up, a signal ends the program as usual: also in the middle of a
+/// statement, or of connecting.
+class interruptible {
+public:
+    interruptible() {
+        sigemptyset(&ending_);
+        for (const int one : ending_signals) {
+            sigaddset(&ending_, one);
+        }
+        ::pthread_sigmask(SIG_UNBLOCK, &ending_, nullptr);
+    }
+    ~interruptible() { ::pthread_sigmask(SIG_BLOCK, &ending_, nullptr); }
+    interruptible(const interruptible&) = delete;
+    interruptible& operator=(const interruptible&) = delete;
+
+private:
+    sigset_t ending_{};
+};
 
 /// The service's logins, each with a small pool of its own on one loop.
 class logins final : public tenancy::login_source {
@@ -85,7 +118,7 @@ private:
             return until.sooner(runtime::deadline::after(setup_connection::first_look));
         };
         auto lease = co_await from.acquire(look());
-        while (!lease && may_come_up(lease.error()) && !until.expired()) {
+        while (!lease && may_come_up(lease.error()) && !until.expired() && !was_interrupted()) {
             lease = co_await from.acquire(look());
         }
         if (lease) {
@@ -103,13 +136,6 @@ private:
     std::map<std::string, std::unique_ptr<pg::pool>> pools_;
 };
 
-/// SIGINT and SIGTERM are blocked: one that has come waits here.
-bool was_interrupted() {
-    sigset_t waiting;
-    return ::sigpending(&waiting) == 0 &&
-           (::sigismember(&waiting, SIGINT) == 1 || ::sigismember(&waiting, SIGTERM) == 1);
-}
-
 isolation_report in_trouble(std::string sentence) {
     isolation_report report;
     report.trouble = std::move(sentence);
@@ -120,6 +146,7 @@ runtime::awaitable<isolation_report> verify(logins& who, const tenancy::role_nam
                                             bool read_only,
                                             const tenancy::isolation_progress& tell) {
     isolation_report report;
+    std::optional<interruptible> nothing_to_remove(std::in_place);
     auto app = co_await who.open(roles.app());
     if (!app) {
         co_return in_trouble(explain(app.error()));
@@ -142,6 +169,7 @@ runtime::awaitable<isolation_report> verify(logins& who, const tenancy::role_nam
         co_return in_trouble(explain(checks.error()));
     }
     *app = pg::lease();
+    nothing_to_remove.reset();
     if (!read_only) {
         const tenancy::probe_options options{roles, was_interrupted};
         report = co_await tenancy::probe_isolation(who, options, tell);
@@ -163,14 +191,16 @@ std::string_view verdict_of(const isolation_check& check) {
     if (!check.trouble.empty()) {
         return "FAIL";
     }
-    std::string_view verdict = "ok";
+    std::string_view verdict = check.more_notices > 0 ? "note" : "ok";
     for (const auto& finding : check.findings) {
         if (finding.how == severity::danger) {
             return "FAIL";
         }
-        verdict = "note";
+        if (finding.how == severity::notice) {
+            verdict = "note";
+        }
     }
-    return verdict;
+    return check.more_dangers > 0 ? "FAIL" : verdict;
 }
 
 void say_check(const isolation_check& check) {
@@ -180,11 +210,15 @@ void say_check(const isolation_check& check) {
         say("      could not be looked at: " + check.trouble);
     }
     for (const auto& finding : check.findings) {
+        if (finding.how == severity::accepted) {
+            say(fmt::format("      accepted: {}: {}", finding.object, finding.what));
+            continue;
+        }
         say(fmt::format("      {}: {}\n        {}\n        mend: {}", tenancy::name(finding.how),
                         finding.object, finding.what, finding.mend));
     }
-    if (check.more > 0) {
-        say(fmt::format("      and {} more", check.more));
+    if (const auto more = check.more_dangers + check.more_notices; more > 0) {
+        say(fmt::format("      and {} more", more));
     }
 }
 
@@ -204,7 +238,7 @@ void write_check(json_writer& out, const isolation_check& check) {
             .member("mend", finding.mend)
             .end_object();
     }
-    out.end_array().member("more", check.more).key("trouble");
+    out.end_array().member("more", check.more_dangers + check.more_notices).key("trouble");
     check.trouble.empty() ? out.null() : out.value(check.trouble);
     out.end_object();
 }
@@ -216,6 +250,7 @@ std::string to_json(const isolation_report& report) {
         .member("isolated", report.isolated())
         .member("dangers", report.count(severity::danger))
         .member("notices", report.count(severity::notice))
+        .member("accepted", report.count(severity::accepted))
         .key("trouble");
     report.trouble.empty() ? out.null() : out.value(report.trouble);
     out.key("checks").begin_array();
@@ -255,8 +290,14 @@ int verify_isolation(const request& typed) {
     if (auto usable = check_database_settings(*values); !usable) {
         return complain(sentence_of(usable.error()), wrong_configuration);
     }
-    // Before there is a thread: what is interrupted removes its temporary tenants first.
-    runtime::block_signals({SIGINT, SIGTERM});
+    auto accepted = typed.accepted.empty() ? result<accepted_findings>(accepted_findings())
+                                           : accepted_findings::read(typed.accepted);
+    if (!accepted) {
+        return complain(sentence_of(accepted.error()), wrong_configuration);
+    }
+    // Before there is a thread: what is interrupted removes its temporary tenants first, also when
+    // its terminal or the reader of its output has gone.
+    runtime::block_signals({SIGINT, SIGTERM, SIGHUP, SIGPIPE});
     auto home = setup_loop(*values);
     if (!home) {
         return complain(sentence_of(home.error()), wrong_configuration);
@@ -266,13 +307,18 @@ int verify_isolation(const request& typed) {
     const auto key = values->key();
     const auto roles = roles_of(*values);
     logins who(**home, *url, *key);
-    const tenancy::isolation_progress tell_check = [&typed](const isolation_check& check) {
+    const tenancy::isolation_progress tell_check = [&](const isolation_check& check) {
         if (!typed.json) {
-            say_check(check);
+            auto judged = check;
+            accepted->mark(judged);
+            say_check(judged);
         }
     };
-    const auto report =
-        run_blocking(**home, verify_and_close(who, *roles, typed.read_only, tell_check));
+    auto report = run_blocking(**home, verify_and_close(who, *roles, typed.read_only, tell_check));
+    std::ranges::for_each(report.checks, [&](auto& check) { accepted->mark(check); });
+    for (const auto& line : accepted->unmatched()) {
+        tell("Accepted, but not found: " + line);
+    }
     return conclude(report, typed);
 }
 
@@ -288,6 +334,9 @@ void add_verify_isolation(CLI::App& program, chosen_command& chosen) {
     command->add_flag("--read-only", typed->read_only,
                       "only examine: make no temporary tenants and try nothing");
     command->add_flag("--json", typed->json, "for scripts");
+    command->add_option(
+        "--accept", typed->accepted,
+        "file of findings that you have judged, a line each: CHECK | OBJECT | WHAT");
     command->callback([&chosen, typed] { chosen = [typed] { return verify_isolation(*typed); }; });
 }
 

@@ -98,7 +98,8 @@ constexpr fault faults[] = {
      " pg_temp return 1; alter function tenant_api.more() owner to {prefix}_owner;"
      "revoke all on function tenant_api.more() from public;"
      "grant execute on function tenant_api.more() to {prefix}_tenant",
-     "function_rights", "function tenant_api.more()", "", "drop function tenant_api.more()"},
+     "function_rights", "function tenant_api.more()", "shipped_code",
+     "drop function tenant_api.more()"},
     {"session locks for all", "grant execute on function pg_advisory_lock(bigint) to public",
      "function_rights", "function pg_advisory_lock(bigint)"},
     {"files for all", "grant execute on function pg_read_file(text) to public", "function_rights",
@@ -114,15 +115,15 @@ constexpr fault faults[] = {
      "alter default privileges for role {prefix}_owner grant execute on functions to public",
      "default_privileges", "default privileges of {prefix}_owner for functions"},
     {"an unpinned function", "alter function tenant_api.audit_time(uuid) reset search_path",
-     "functions", "function tenant_api.audit_time(uuid)"},
+     "functions", "function tenant_api.audit_time(uuid)", "shipped_code"},
     {"a path that looks in public",
      "alter function tenant_api.audit_time(uuid) set search_path = public, pg_temp", "functions",
-     "function tenant_api.audit_time(uuid)"},
+     "function tenant_api.audit_time(uuid)", "shipped_code"},
     {"a path that looks among temporary tables first",
      "alter function tenant_api.audit_time(uuid) set search_path = pg_catalog", "functions",
-     "function tenant_api.audit_time(uuid)"},
+     "function tenant_api.audit_time(uuid)", "shipped_code"},
     {"a function of another owner", "alter function tenant_api.audit_time(uuid) owner to {a}",
-     "functions", "function tenant_api.audit_time(uuid)"},
+     "functions", "function tenant_api.audit_time(uuid)", "shipped_code"},
     {"a tenant's function with its owner's rights",
      "create function {a}.all_of() returns bigint language sql security definer set search_path ="
      " pg_catalog, pg_temp as 'select 1::bigint';"
@@ -156,7 +157,8 @@ constexpr fault faults[] = {
      " $$ begin return new; end $$;"
      "create trigger peek before update on control.tenant for each row"
      " execute function public.peek()",
-     "triggers", "trigger peek on control.tenant", "", "drop function public.peek() cascade"},
+     "triggers", "trigger peek on control.tenant", "shipped_code",
+     "drop function public.peek() cascade"},
     {"a view that shows another tenant",
      "create view {a}.theirs as select * from {b}.projects;"
      "alter view {a}.theirs owner to {prefix}_schema_owner; grant select on {a}.theirs to {a}",
@@ -212,8 +214,7 @@ struct verify_faults : verify_isolation {
         for (const auto& check : report.checks) {
             for (const auto& some : check.findings) {
                 const auto verb = some.mend.substr(0, some.mend.find(' '));
-                if (some.how == severity::danger &&
-                    holds("alter grant revoke drop reassign", verb) &&
+                if (some.how == severity::danger && holds("alter create grant revoke drop", verb) &&
                     some.mend.find(" … ") == std::string::npos &&
                     some.mend.find(", or ") == std::string::npos && some.mend != "drop it") {
                     SCOPED_TRACE(some.mend);
