@@ -339,31 +339,6 @@ runtime::awaitable<std::vector<std::string>> instance::state::readiness(runtime:
     co_return problems;
 }
 
-runtime::awaitable<void> instance::state::stop() {
-    // Requests may use most of the grace; leases are given back and connections closed in what is
-    // reserved.
-    const auto grace = std::chrono::nanoseconds(settings.values.shutdown_grace);
-    const auto for_requests = runtime::deadline::after(grace * 7 / 10);
-    const auto for_tasks = runtime::deadline::after(grace * 9 / 10);
-    const auto until = runtime::deadline::after(grace);
-    draining.store(true);
-    // A server that does not answer must not use up what the tasks have.
-    mail->close(for_requests);
-    for (auto& server : servers) {
-        server.drain();
-    }
-    for (auto& server : servers) {
-        if (!co_await server.stop(for_requests)) {
-            observe::warn("requests were cut off by the shutdown", {{"server", server.local()}});
-        }
-    }
-    if (!co_await engine.drain(for_tasks)) {
-        observe::warn("tasks were left to other workers by the shutdown");
-    }
-    co_await revoked.stop();
-    co_await db.close(until);
-}
-
 runtime::awaitable<void> instance::state::watch_signals(runtime::signal_watch& signals) {
     for (bool first = true;; first = false) {
         const int signal = co_await signals.next();

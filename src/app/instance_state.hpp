@@ -136,6 +136,7 @@ struct instance::state {
                                              http::service& what);
     runtime::awaitable<std::vector<std::string>> readiness(runtime::deadline until);
     runtime::awaitable<void> stop();
+    runtime::awaitable<void> end_in_time(runtime::deadline until);
 };
 
 }  // namespace insula::app
