@@ -42,9 +42,9 @@ std::vector<trouble> network_troubles() {
     };
     // As behind a firewall that was restarted: what was connected hears nothing any more.
     trouble stranded = of_both_ways("old_connections_hang", {.hold = true}, beyond_requests, true);
-    // While nobody is there only the feed can notice, when an answer is 2 seconds late; what was
-    // asked before that is asked again then.
-    stranded.allowance = 1500ms;
+    // While nobody is there only the feed notices, when an answer is 2 seconds late; the engine
+    // gives up what it asked before that after 5.
+    stranded.allowance = 5s;
     stranded.end = [](patient& who) { who.between().strand(); };
     all.push_back(stranded);
     return all;

@@ -14,7 +14,7 @@ struct trouble {
     std::chrono::milliseconds lasts{};
     /// Whether everything that needs the database must be refused meanwhile.
     bool total = false;
-    /// What it leaves behind may take so much longer than a second to be noticed.
+    /// A task that was asking when it began may need so much longer than a second.
     std::chrono::milliseconds allowance{};
     /// A sentence when this machine cannot have it.
     std::function<std::string(patient&)> impossible = [](patient&) { return std::string(); };
