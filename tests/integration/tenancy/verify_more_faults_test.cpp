@@ -325,6 +325,55 @@ TEST_F(verify_more_faults, what_an_administrator_may_well_have_is_no_danger) {
     EXPECT_EQ(describe(examine()), "");
 }
 
+TEST_F(verify_more_faults, tenants_in_every_state_of_their_lives_are_sound) {
+    struct life {
+        bool made;
+        std::vector<std::string> states;
+        const char* dropped;  ///< what of it is gone
+    };
+    const std::vector<life> lives{
+        {false, {}, ""},
+        {true, {}, ""},
+        {false, {"failed"}, ""},
+        {true, {"failed"}, ""},
+        {false, {"failed", "pending_deletion"}, ""},
+        {true, {"ready", "suspended"}, ""},
+        {true, {"ready", "suspended", "pending_deletion"}, ""},
+        {true, {"ready", "pending_deletion"}, ""},
+        {true, {"ready", "pending_deletion", "deleting"}, ""},
+        {true, {"ready", "pending_deletion", "deleting"}, "schema"},
+        {true, {"ready", "pending_deletion", "deleting", "gone"}, "role and schema"},
+    };
+    sql_connection worker(database->conninfo(database->roles().worker()));
+    std::vector<std::string> made;
+    for (const auto& one : lives) {
+        const auto id = tenant_id::make().str();
+        made.push_back(id);
+        worker.query("insert into control.tenant (id, slug, name, cell) values ('" + id +
+                     "', 'state-" + std::to_string(made.size()) + "', 'x', 1)");
+        if (one.made) {
+            worker.query("select provision.create_tenant('" + id + "', 1)");
+        }
+        for (const auto& state : one.states) {
+            worker.query("update control.tenant set status = '" + state +
+                         "', purge_at = now(), deletion_run = id where id = '" + id + "'");
+            const std::string dropped = state == "deleting" ? one.dropped : "";
+            if (!dropped.empty()) {
+                worker.query("select provision.drop_tenant_schema('" + id + "')");
+            }
+            if (dropped == "role and schema") {
+                worker.query("select provision.drop_tenant_role('" + id + "')");
+            }
+        }
+    }
+    EXPECT_EQ(describe(examine()), "");
+    for (const auto& id : made) {
+        const auto name = tenancy::tenant_name(*tenant_id::parse(id));
+        as_admin("drop schema if exists " + name + " cascade; drop role if exists " + name +
+                 "; delete from control.tenant where id = '" + id + "'");
+    }
+}
+
 TEST_F(verify_more_faults, more_than_are_listed_are_counted_as_what_they_are) {
     as_admin(
         expand("create role {prefix}_bi; do $$ begin for i in 1 .. 60 loop"
