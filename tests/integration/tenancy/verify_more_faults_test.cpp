@@ -217,8 +217,10 @@ TEST_F(verify_more_faults, G07_code_of_ours_that_somebody_has_changed_is_found_a
     plant(changed_code);
     const auto report = examine();
     expect_found(report, changed_code);
-    EXPECT_EQ(find(report, "shipped_code", "function provision.tenant_name(uuid)", "")->mend,
-              "insula bootstrap");
+    const auto* bootstrapped =
+        find(report, "shipped_code", "function provision.tenant_name(uuid)", "");
+    ASSERT_NE(bootstrapped, nullptr);
+    EXPECT_EQ(bootstrapped->mend, "insula bootstrap");
     mend(report);
     as_admin(name);
     // Of two functions with one name that were both changed, the second look tells which is ours.
