@@ -11,12 +11,10 @@ constexpr unsigned pipelined_per_turn = 4;
 }  // namespace
 
 std::optional<place> crowd::make_room() noexcept {
-    // Who has only just come may be about to ask; when nobody but such waits, the first of them
-    // goes.
     constexpr std::chrono::seconds patience(1);
     const auto now = runtime::steady_clock::now();
-    const bool stale = !fresh.empty() && fresh.front().since() + patience <= now;
-    auto& from = stale || kept.empty() ? fresh : kept;
+    const bool stale = fresh.size > 0 && fresh.list.front().since() + patience <= now;
+    auto& from = stale || fresh.size > kept.size ? fresh.list : kept.list;
     if (from.empty())
         return std::nullopt;
     return from.front().give_place();

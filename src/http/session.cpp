@@ -53,7 +53,7 @@ session::session(shared_state& shared, runtime::stream stream, place mine, crowd
     crowd_ = &others;
     started_ = steady::now();
     others.all.push_back(*this);
-    others.fresh.push_back(*this);
+    begin_waiting(others.fresh);
 }
 
 place session::give_place() noexcept {
@@ -66,9 +66,17 @@ place session::give_place() noexcept {
     return given;
 }
 
-void session::begin_waiting() {
-    if (crowd_ != nullptr && served_ > 0 && !auto_hook<waiting_tag>::is_linked())
-        crowd_->kept.push_back(*this);
+void session::begin_waiting(waiting_sessions& among) {
+    among.list.push_back(*this);
+    ++among.size;
+    among_ = &among;
+}
+
+void session::end_waiting() noexcept {
+    if (!auto_hook<waiting_tag>::is_linked())
+        return;
+    auto_hook<waiting_tag>::unlink();
+    --among_->size;
 }
 
 void session::stop() noexcept {
@@ -129,15 +137,15 @@ runtime::awaitable<session::outcome> session::receive() {
                 }
                 break;
             case request_reader::step::message:
-                co_return outcome::message;
+                // What came last counts as well: it is held for as long as the handler runs.
+                if (count_body())
+                    co_return outcome::message;
+                break;
             case request_reader::step::refused:
                 co_return outcome::refused;
             case request_reader::step::need_more:
-                if (!body_share_.resize(reader_.extra_bytes(),
-                                        shared_.options.limits.bodies_bytes_max)) {
-                    reader_.refuse_body(refusal::no_room);
+                if (!count_body())
                     break;
-                }
                 if (!co_await fill())
                     co_return refused_ ? outcome::refused : outcome::gone;
                 break;
@@ -145,13 +153,23 @@ runtime::awaitable<session::outcome> session::receive() {
     }
 }
 
+/// False: there is no room for so much of a body, and it has been refused.
+bool session::count_body() {
+    if (body_share_.resize(reader_.extra_bytes(), shared_.options.limits.bodies_bytes_max))
+        return true;
+    reader_.refuse_body(refusal::no_room);
+    return false;
+}
+
 /// Receives once. False: the connection is over, or refused_ says that the wait for the rest was.
 runtime::awaitable<bool> session::fill() {
     const auto until = receive_deadline();
     if (waiting_idle_ && stopping_)
         co_return false;
-    if (waiting_idle_)
-        begin_waiting();
+    // Whoever has sent half a header holds a place no more firmly than who has sent nothing.
+    const bool waits = waiting_idle_ || waiting_for_ == waiting_for::header;
+    if (waits && crowd_ != nullptr && served_ > 0 && !auto_hook<waiting_tag>::is_linked())
+        begin_waiting(crowd_->kept);
     stream_.expires_at(until);
     const auto got = co_await stream_.read_some(reader_.prepare());
     const bool idle = std::exchange(waiting_idle_, false);

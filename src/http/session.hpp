@@ -47,6 +47,7 @@ using auto_hook =
                                      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
 struct crowd;
+struct waiting_sessions;
 
 class session : public auto_hook<all_tag>, public auto_hook<waiting_tag> {
 public:
@@ -56,6 +57,7 @@ public:
     session(shared_state& shared, runtime::stream stream, place mine, crowd& others);
     session(const session&) = delete;
     session& operator=(const session&) = delete;
+    ~session() { end_waiting(); }
 
     /// Serves until the client or a rule ends the connection, then closes it in good order.
     runtime::awaitable<void> run();
@@ -74,9 +76,10 @@ private:
     enum class waiting_for : std::uint8_t { nothing, header, body };
     using steady = runtime::steady_clock;
 
-    void begin_waiting();
-    void end_waiting() noexcept { auto_hook<waiting_tag>::unlink(); }
+    void begin_waiting(waiting_sessions& among);
+    void end_waiting() noexcept;
     runtime::awaitable<outcome> receive();
+    bool count_body();
     runtime::awaitable<bool> fill();
     runtime::awaitable<void> answer();
     runtime::awaitable<void> answer_refusal();
@@ -105,6 +108,7 @@ private:
     runtime::stream stream_;
     std::optional<place> place_;
     crowd* crowd_ = nullptr;
+    waiting_sessions* among_ = nullptr;  // where it is counted, while it waits
     request_reader reader_;
     share body_share_{shared_.record.now()->body_bytes};
     request request_;
@@ -135,16 +139,23 @@ template <class Tag>
 using session_list = boost::intrusive::list<session, boost::intrusive::base_hook<auto_hook<Tag>>,
                                             boost::intrusive::constant_time_size<false>>;
 
+/// Those that may be closed for their place, longest first.
+struct waiting_sessions {
+    session_list<waiting_tag> list;
+    std::size_t size = 0;
+};
+
 /// The sessions of one loop; its thread.
 struct crowd {
     explicit crowd(runtime::loop& home) : home_(home), next_(home), next_turn_(home) {}
 
     session_list<all_tag> all;
-    session_list<waiting_tag> fresh;  // those that never sent a whole header, longest first
-    session_list<waiting_tag> kept;   // those that wait for another request, longest first
+    waiting_sessions fresh;  // those that never sent a whole header
+    waiting_sessions kept;   // those that wait for another request, or for the rest of its header
 
-    /// Closes a connection that waits, best one that never asked anything, and gives its place;
-    /// nullopt when all are at work.
+    /// Closes a connection that waits and gives its place; nullopt when all are at work. Best one
+    /// that never asked anything for a second; of those that have only just come and those that
+    /// have asked before, one of the more numerous, so that neither can drive the other out.
     std::optional<place> make_room() noexcept;
 
     /// Before a request that was pipelined behind another: only a few of all connections are taken

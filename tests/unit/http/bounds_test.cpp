@@ -75,6 +75,44 @@ TEST_P(http_bounds, G61_half_a_header_holds_no_place) {
     EXPECT_TRUE(slow.at_end());
 }
 
+TEST_P(http_bounds, G61_half_a_header_behind_a_request_holds_no_place) {
+    auto options = with_places(1);
+    options.limits.header_timeout = 10min;
+    test_server server(GetParam(), options);
+    client slow(server.address());
+    EXPECT_EQ(slow.ask(std::string(ask_ok) + "G").status, 200u);
+    // Its answer may come before its session waits again.
+    EXPECT_TRUE(eventually([&] {
+        client other(server.address());
+        other.send(ask_ok);
+        const auto r = other.receive();
+        return r && r->status == 200;
+    }));
+    EXPECT_TRUE(slow.at_end());
+}
+
+TEST_P(http_bounds, G61_a_flood_does_not_drive_out_who_asks_again) {
+    test_server server(GetParam(), with_places(8));
+    std::vector<std::unique_ptr<client>> known;
+    for (int i = 0; i < 6; ++i) {
+        known.push_back(std::make_unique<client>(server.address()));
+        EXPECT_EQ(known.back()->ask(ask_ok).status, 200u);
+    }
+    std::vector<std::unique_ptr<client>> flood;
+    for (int i = 0; i < 100; ++i)
+        flood.push_back(std::make_unique<client>(server.address()));
+    // All of them have been seen, and each took somebody's place.
+    EXPECT_TRUE(eventually([&] {
+        return server.metrics().find("insula_http_evicted_total{server=\"public\"} 98") !=
+               std::string::npos;
+    }));
+    // Half of the places stay with those that have asked before: the last ones that did.
+    EXPECT_EQ(known[4]->ask(ask_ok).status, 200u);
+    EXPECT_EQ(known[5]->ask(ask_ok).status, 200u);
+    client healthy(server.address());
+    EXPECT_EQ(healthy.ask(ask_ok).status, 200u);
+}
+
 TEST_P(http_bounds, G65_who_is_at_work_keeps_its_place) {
     test_server server(GetParam(), with_places(2));
     client busy(server.address()), sending(server.address());
@@ -182,6 +220,18 @@ TEST_P(http_bounds, G65_large_bodies_share_a_bounded_memory) {
         return server.metrics().find("insula_http_body_bytes{server=\"public\"} 0") !=
                std::string::npos;
     }));
+}
+
+TEST_P(http_bounds, G65_what_comes_last_of_a_body_counts_too) {
+    auto options = with_places(16);
+    options.limits.bodies_bytes_max = 16'999;
+    test_server server(GetParam(), options);
+    client peer(server.address());
+    const auto r = peer.ask(put_echo(17'000) + std::string(17'000, 'x'));
+    EXPECT_EQ(r.status, 503u);
+    EXPECT_EQ(boost::json::parse(r.body).at("code").as_string(), "overloaded");
+    EXPECT_TRUE(peer.at_end());
+    EXPECT_THAT(server.metrics(), HasSubstr("insula_http_body_bytes{server=\"public\"} 0"));
 }
 
 TEST_P(http_bounds, G65_bodies_that_nobody_wants_take_no_memory) {
