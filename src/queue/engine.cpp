@@ -16,13 +16,15 @@ constexpr std::size_t spare_max = 4;
 }  // namespace
 
 engine::state::state(runtime::loop& loop, pg::pool& pool, pg::connection_budget& connections,
-                     const registry& known, engine_options settings, observe::metrics& m)
+                     const registry& known, engine_options settings, observe::metrics& m,
+                     runtime::cpu_pool* names)
     : home_(loop),
       pool_(pool),
       budget_(connections),
       workflows_(known),
       options_(std::move(settings)),
       metrics_(m),
+      resolver_(names),
       count_(m),
       tasks_(loop, "queue"),
       drivers_(loop, "queue runs"),
@@ -97,9 +99,10 @@ std::chrono::microseconds engine::state::backoff(const retry_policy& policy, int
 // --- the public face
 
 engine::engine(runtime::loop& home, pg::pool& workers, pg::connection_budget& budget,
-               const registry& workflows, engine_options options, observe::metrics& metrics)
-    : state_(
-          std::make_shared<state>(home, workers, budget, workflows, std::move(options), metrics)) {}
+               const registry& workflows, engine_options options, observe::metrics& metrics,
+               runtime::cpu_pool* resolver)
+    : state_(std::make_shared<state>(home, workers, budget, workflows, std::move(options), metrics,
+                                     resolver)) {}
 
 engine::~engine() = default;
 

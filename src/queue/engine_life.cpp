@@ -242,7 +242,7 @@ runtime::awaitable<void> engine::state::listen() {
         home_,
         pg::listen_options{
             .name = "queue", .conninfo = options_.listen_conninfo, .channels = {"insula_queue"}},
-        budget_, metrics_);
+        budget_, metrics_, resolver_);
     const std::string own = boot_id_.str();
     while (!drained_) {
         const pg::notification heard =

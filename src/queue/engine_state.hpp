@@ -26,7 +26,8 @@ namespace insula::queue {
 /// (recurring, retention, gauges) and driver*.cpp (one claimed run).
 struct engine::state {
     state(runtime::loop& loop, pg::pool& pool, pg::connection_budget& connections,
-          const registry& known, engine_options settings, observe::metrics& m);
+          const registry& known, engine_options settings, observe::metrics& m,
+          runtime::cpu_pool* names);
 
     // --- what a driver asks
     /// May a run of this epoch begin another step? Judged by the steady clock: half a lease of
@@ -84,6 +85,7 @@ struct engine::state {
     const registry& workflows_;
     engine_options options_;
     observe::metrics& metrics_;
+    runtime::cpu_pool* resolver_;
     detail::tallies count_;
     run_changes changes_;
     runtime::task_group tasks_;    // heart, rescue, …: stopped at the end of a drain

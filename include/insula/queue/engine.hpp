@@ -86,11 +86,12 @@ void add_resume(pg::unit& work, std::int16_t queue);
 /// One per process. Lives on one loop, where every step runs as well; wake(), stats() and changes()
 /// may be used from any thread, everything else on that loop. Needs a pool of the login `worker`
 /// with at least one exclusive connection for each run whose transaction shall be open at the same
-/// time.
+/// time. `resolver` looks up host names in options.listen_conninfo, as a pool's.
 class engine {
 public:
     engine(runtime::loop& home, pg::pool& workers, pg::connection_budget& budget,
-           const registry& workflows, engine_options options, observe::metrics& metrics);
+           const registry& workflows, engine_options options, observe::metrics& metrics,
+           runtime::cpu_pool* resolver = nullptr);
     ~engine();  ///< drain() must have finished, or the loop must have stopped for good
     engine(const engine&) = delete;
     engine& operator=(const engine&) = delete;

@@ -318,6 +318,20 @@ TEST_P(queue_engine, polling_finds_what_no_notification_told) {
     EXPECT_EQ(p->engine().stats().wakes_notified, 0U);
 }
 
+// The pool's own conninfo of such an installation holds the name as well.
+TEST_P(queue_engine, a_database_with_a_name_notifies_too) {
+    const auto& server = test::shared_cluster();
+    test::gate between(
+        {}, {.path = server.socket_folder() + "/.s.PGSQL." + std::to_string(server.port())});
+    auto listening = quick();
+    listening.listen_conninfo = world_.named_worker_conninfo(between);
+    auto worker = start(listening);
+    EXPECT_TRUE(
+        world_.becomes("select count(*) from pg_stat_activity where datname = current_database()"
+                       " and query ilike 'listen%'",
+                       "1"));
+}
+
 TEST_P(queue_engine, a_notification_wakes_another_process) {
     auto listening = quick();
     listening.poll = 60s;

@@ -118,6 +118,11 @@ testing::AssertionResult world::in_order(std::chrono::milliseconds settle) {
     }
 }
 
+std::string world::named_worker_conninfo(const insula::test::gate& between) const {
+    auto text = between.conninfo(db_.name(), db_.role_prefix() + "_worker");
+    return text.replace(text.find("127.0.0.1"), 9, "localhost");
+}
+
 std::string world::effects_of(run_id id) {
     std::string all;
     for (const auto& r :
@@ -154,7 +159,7 @@ process::process(std::string worker_conninfo, const registry& known, engine_opti
     pool.exclusive_max = 8;
     pool_ = std::make_unique<pg::pool>(thread_.loop(), pool, budget_, metrics_);
     engine_ = std::make_unique<queue::engine>(thread_.loop(), *pool_, budget_, known,
-                                              std::move(options), metrics_);
+                                              std::move(options), metrics_, &resolver_);
     runtime::post(thread_.loop(), [this] { engine_->start(); });
 }
 

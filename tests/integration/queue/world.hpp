@@ -2,6 +2,7 @@
 // pool and engine.
 #pragma once
 
+#include "support/gate.hpp"
 #include "support/postgres.hpp"
 #include "support/queue_invariants.hpp"
 
@@ -10,6 +11,7 @@
 #include "insula/queue/engine.hpp"
 #include "insula/queue/enqueue.hpp"
 #include "insula/queue/registry.hpp"
+#include "insula/runtime/cpu_pool.hpp"
 #include "insula/runtime/loop.hpp"
 #include "insula/runtime/post.hpp"
 
@@ -49,6 +51,8 @@ public:
     explicit world(test::cluster& where = test::shared_cluster());
 
     test_database& db() { return db_; }
+    /// The same on TCP, behind `between`, by a name that must be looked up.
+    std::string named_worker_conninfo(const insula::test::gate& between) const;
     std::string worker_conninfo() const { return db_.conninfo(db_.role_prefix() + "_worker"); }
     std::string app_conninfo() const { return db_.conninfo(db_.role_prefix() + "_app"); }
     /// Enqueues as the API's login does, without waking anybody.
@@ -129,6 +133,7 @@ public:
 private:
     observe::metrics metrics_;
     pg::connection_budget budget_{32};
+    runtime::cpu_pool resolver_{1, 8};
     loop_thread thread_;
     std::unique_ptr<pg::pool> pool_;
     std::unique_ptr<queue::engine> engine_;
