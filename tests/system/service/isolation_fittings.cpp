@@ -36,7 +36,8 @@ place except(std::string where, thing what, std::string why) {
     return {.where = std::move(where),
             .names = what,
             .about = std::move(why),
-            .demanded = rule::stated};
+            .demanded = rule::stated,
+            .free = true};
 }
 place noted(place one, std::vector<std::string> tables, std::string why) {
     one.leaves = std::move(tables);
@@ -76,6 +77,14 @@ place text(std::string where) {
     return plain(std::move(where), "taken over {fresh}", "a text of the caller's own");
 }
 
+place invited(std::string where) {
+    auto one = noted(names(std::move(where), thing::email),
+                     {"+control.invite", "+control.audit_log", "queue."},
+                     "A's invitation, A's log of it, and a mail to whom it is for");
+    one.free = true;
+    return one;
+}
+
 /// The queue's rows come and go with the mail that is asked for.
 const std::vector<std::string> mail_and_tasks{"control.mail_token", "queue."};
 
@@ -102,11 +111,11 @@ std::vector<fitting> anonymous_fittings() {
         {"POST /api/v1/auth/resend-verification",
          {noted(names("body/email", thing::email), mail_and_tasks, "a mail to its owner")}},
         {"POST /api/v1/auth/login",
-         {noted(header_slug(), {"control.audit_log"}, "a failed log-in is noted"),
-          noted(names("body/email", thing::email), {"control.audit_log"},
+         {noted(header_slug(), {"+control.audit_log"}, "a failed log-in is noted"),
+          noted(names("body/email", thing::email), {"+control.audit_log"},
                 "a failed log-in is noted where the person is a member"),
-          plain("body/password", "not the right password", "a secret of the caller's own"),
-          noted(narrows("body/tenant_slug", thing::slug), {"control.audit_log"},
+          password("body/password"),  // the right one, of A's owner
+          noted(narrows("body/tenant_slug", thing::slug), {"+control.audit_log"},
                 "a failed log-in is noted")}},
         {"POST /api/v1/auth/refresh",
          {holds("body/refresh_token", thing::refresh_token, "of a session of its owner")}},
@@ -140,9 +149,7 @@ std::vector<fitting> fittings_of_persons() {
         {"POST /api/v1/auth/switch-tenant",
          {header_slug(), names("body/tenant_slug", thing::slug)}},
         {"POST /api/v1/auth/change-password",
-         {header_slug(),
-          plain("body/current_password", "not the right password", "a secret of the caller's own"),
-          password("body/new_password")}},
+         {header_slug(), password("body/current_password"), password("body/new_password")}},
         {"GET /api/v1/users/me", {if_none_match(), header_slug()}},
         {"PATCH /api/v1/users/me", {if_match(), header_slug(), text("body/full_name")}},
         {"GET /api/v1/users/me/tenants", {limit(), cursor(), header_slug()}},
@@ -171,10 +178,7 @@ std::vector<fitting> fittings_of_members() {
         {"GET /api/v1/invites", {limit(), cursor(), header_slug()}},
         {"POST /api/v1/invites",
          {made_by_acts("header/Idempotency-Key", thing::idempotency_key), header_slug(),
-          noted(names("body/email", thing::email),
-                {"control.invite", "control.audit_log", "queue."},
-                "A's invitation, A's log of it, and a mail to whom it is for"),
-          role()}},
+          invited("body/email"), role()}},
         {"GET /api/v1/invites/{id}", {names("path/id", thing::invite), header_slug()}},
         {"DELETE /api/v1/invites/{id}", {names("path/id", thing::invite), header_slug()}},
         {"POST /api/v1/invites/{id}/resend", {names("path/id", thing::invite), header_slug()}},

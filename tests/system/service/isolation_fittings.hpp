@@ -49,8 +49,11 @@ struct place {
     rule demanded = rule::alike;
     /// Sent also when another place is tried; else only when this one is.
     bool always = true;
-    /// Tables in which something about B's own people is noted, because it is about them.
+    /// Tables in which something about B's own people is noted, because it is about them; with a
+    /// plus: rows may be added, and none of those before changes or goes.
     std::vector<std::string> leaves{};
+    /// What is free is sent as A's own value.
+    bool free = false;
 };
 
 struct fitting {

@@ -29,7 +29,21 @@ std::vector<caller> callers_of(const operation_of_document& operation) {
     if (operation.operators) {
         return {member, admin, owner, assumed};
     }
+    // What is a tenant's own is asked for by somebody of both tenants, too; what is a person's own
+    // may be that person's in the other one.
+    static constexpr std::string_view of_tenants[] = {"/api/v1/members", "/api/v1/invites",
+                                                      "/api/v1/audit", "/api/v1/projects"};
+    if (std::ranges::any_of(of_tenants,
+                            [&](auto one) { return operation.path.starts_with(one); })) {
+        return {member, both, admin, owner, assumed, operator_};
+    }
     return {member, admin, owner, assumed, operator_};
+}
+
+/// Nobody's yet.
+std::string free_value(const place& where) {
+    const auto name = "free" + fresh_number();
+    return where.names == thing::email ? name + "@example.org" : name;
 }
 
 }  // namespace
@@ -48,13 +62,54 @@ std::string difference(const sent_probe& one, const sent_probe& other) {
     return a == b ? "" : a + "\n\nand\n\n" + b;
 }
 
-prober::prober(isolation_stage& stage) : stage_(stage), client_(stage.client()) {
-    for (const auto& operation : operations_of(parse(get(client_, "/openapi.json")).as_object())) {
+void put_member(json::object& body, std::string_view where, const std::string& value, bool typed) {
+    const auto slash = where.find('/');
+    const auto name = where.substr(0, slash);
+    if (slash == std::string_view::npos) {
+        boost::system::error_code error;
+        auto read = json::parse(value, error);
+        const bool other = typed && !error && (read.is_number() || read.is_bool());
+        body[name] = other ? read : json::value(value);
+        return;
+    }
+    const auto rest = where.substr(slash + 1);
+    auto& below = body[name];
+    if (rest == "*" || rest.starts_with("*/")) {
+        auto& items = below.is_array() ? below.as_array() : below.emplace_array();
+        if (rest == "*") {
+            items.emplace_back(value);
+            return;
+        }
+        if (items.empty()) {
+            items.emplace_back(json::object());
+        }
+        put_member(items.front().as_object(), rest.substr(2), value, typed);
+        return;
+    }
+    put_member(below.is_object() ? below.as_object() : below.emplace_object(), rest, value, typed);
+}
+
+prober::prober(isolation_stage& stage)
+    : stage_(stage),
+      client_(stage.client()),
+      operations_(operations_of(parse(get(client_, "/openapi.json")).as_object())) {
+    for (const auto& operation : operations_) {
         add_probes(operation);
     }
     stage_.settle();
     of_a_ = stage_.a_rows->now();
     of_b_ = stage_.b_rows->now();
+}
+
+probe prober::with_own_values(const operation_of_document& operation) const {
+    return {.operation = operation,
+            .fitted = &fitting_of(operation.name),
+            .where = nullptr,
+            .who = operation.path.ends_with("/assume-identity/end") ? caller::assumed
+                   : operation.token                                ? caller::owner
+                                                                    : caller::nobody,
+            .demanded = rule::alike,
+            .own_only = true};
 }
 
 void prober::add_probes(const operation_of_document& operation) {
@@ -97,10 +152,8 @@ void prober::put(request& into, const place& where, const std::string& value) co
             (into.target.find('?') == std::string::npos ? "?" : "&") + name + "=" + value;
     } else if (in == "header") {
         into.fields.emplace_back(name, value);
-    } else if (value == "true" || value == "false") {
-        into.body[name] = value == "true";
     } else {
-        into.body[name] = value;
+        put_member(into.body, name, value, where.names == thing::none);
     }
 }
 
@@ -108,8 +161,9 @@ prober::request prober::filled(const probe& one, std::string three::* which) {
     request what{one.operation.path, {{"X-Request-ID", std::string(fixed_request_id)}}, {}, {}};
     const auto* tried = one.where;
     for (const auto& where : one.fitted->places) {
-        const bool this_one = tried == &where || (tried == nullptr && where.names != thing::none &&
-                                                  where.where != "header/X-Tenant-Slug");
+        const bool this_one =
+            !one.own_only && (tried == &where || (tried == nullptr && where.names != thing::none &&
+                                                  where.where != "header/X-Tenant-Slug"));
         if (where.demanded == rule::by_acts || (!this_one && !where.always)) {
             continue;
         }
@@ -118,7 +172,9 @@ prober::request prober::filled(const probe& one, std::string three::* which) {
             continue;
         }
         const auto three_of_them = stage_.values(one.operation, where);
-        const auto& value = this_one ? three_of_them.*which : three_of_them.own;
+        const auto value = this_one     ? three_of_them.*which
+                           : where.free ? free_value(where)
+                                        : three_of_them.own;
         put(what, where, value);
         if (this_one) {
             what.value = value;

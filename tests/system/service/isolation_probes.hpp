@@ -16,6 +16,7 @@ struct probe {
     caller who;
     rule demanded;
     std::vector<std::string> leaves{};
+    bool own_only = false;  ///< none of the places is tried
 
     std::string title() const;
 };
@@ -30,11 +31,19 @@ struct sent_probe {
 /// for them.
 std::string difference(const sent_probe& one, const sent_probe& other);
 
+/// Sets a member of a body: "name", "address/city", "names/*"; what reads like a number or a yes or
+/// no becomes one when `typed`.
+void put_member(json::object& body, std::string_view where, const std::string& value, bool typed);
+
 class prober {
 public:
     explicit prober(isolation_stage& stage);
 
+    const std::vector<operation_of_document>& operations() const { return operations_; }
     const std::vector<probe>& probes() const { return probes_; }
+    /// An operation with A's own values only, by A's owner, by nobody where no token is needed, or
+    /// under an assumed identity where that is ended.
+    probe with_own_values(const operation_of_document& operation) const;
     sent_probe send(const probe& one, std::string three::* which);
     /// With B's values everywhere, as B's owner.
     http_answer send_as_b(const probe& one);
@@ -63,6 +72,7 @@ private:
 
     isolation_stage& stage_;
     http_client client_;
+    std::vector<operation_of_document> operations_;
     std::vector<probe> probes_;
     digests of_a_;
     digests of_b_;

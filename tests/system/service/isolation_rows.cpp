@@ -1,6 +1,8 @@
 #include "isolation_rows.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <sstream>
 
 namespace insula::test {
 namespace {
@@ -50,7 +52,7 @@ begin
             execute format('select concat(count(*), md5(string_agg(concat(x.ctid, x.xmin), null)))'
                            ' from %I.%I x', t.schema_name, t.table_name) into version;
             if version is distinct from p_known ->> name then
-                execute format('select concat(md5(string_agg(x::text, E''\n'' order by x::text)))'
+                execute format('select concat(string_agg(md5(x::text), '' '' order by md5(x::text)))'
                                ' from %I.%I x where $2 or x::text ~ $1', t.schema_name,
                                t.table_name) into digest using p_pattern, t.whole;
             end if;
@@ -93,6 +95,15 @@ std::string escaped(std::string_view word) {
         out += c;
     }
     return out;
+}
+
+/// Whether all rows of a digest are in another one, too.
+bool holds_all(const std::string& all, const std::string& some) {
+    const auto each = [](const std::string& text) {
+        std::istringstream in(text);
+        return std::vector<std::string>(std::istream_iterator<std::string>(in), {});
+    };
+    return std::ranges::includes(each(all), each(some));
 }
 
 }  // namespace
@@ -150,20 +161,22 @@ digests rows_about::now() {
 std::string rows_about::difference(const digests& before, const digests& after,
                                    const std::vector<std::string>& but) {
     std::string changed;
-    const auto note = [&](const std::string& name) {
-        if (std::ranges::none_of(but, [&](const auto& one) { return name.starts_with(one); })) {
+    const auto note = [&](const std::string& name, bool added_only) {
+        if (std::ranges::none_of(but, [&](const auto& one) {
+                return name.starts_with(one) || (added_only && '+' + name == one);
+            })) {
             changed += (changed.empty() ? "" : ", ") + name;
         }
     };
     for (const auto& [name, digest] : before) {
         const auto found = after.find(name);
         if (found == after.end() || found->second != digest) {
-            note(name);
+            note(name, found != after.end() && holds_all(found->second, digest));
         }
     }
     for (const auto& [name, digest] : after) {
         if (!before.contains(name)) {
-            note(name);
+            note(name, false);
         }
     }
     return changed;

@@ -8,7 +8,7 @@
 
 namespace insula::test {
 
-/// A digest of each table's rows that are about them, of the tables and sequences in their schemas
+/// Digests of each table's rows that are about them, of the tables and sequences in their schemas
 /// whole, and of what the catalogue has about these schemas and their roles. By name:
 /// "control.session", "t_….projects", "catalogue".
 using digests = std::map<std::string, std::string>;
@@ -20,9 +20,13 @@ public:
     rows_about(deployment& where, std::vector<std::string> words, std::vector<std::string> schemas);
 
     digests now();
-    /// The names by which they differ, but for tables that begin with one of `but`; empty: none.
+    /// The names by which they differ, but for tables that begin with one of `but`, or are one of
+    /// it with a plus and have all rows of before; empty: none.
     static std::string difference(const digests& before, const digests& after,
                                   const std::vector<std::string>& but = {});
+
+    /// What a row must have to be about them; with the ids of all such rows.
+    const std::vector<std::string>& words() const { return words_; }
 
 private:
     std::string pattern() const;

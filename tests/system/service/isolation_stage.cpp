@@ -47,6 +47,8 @@ std::string_view name_of(caller who) {
             return "nobody";
         case caller::member:
             return "a member of A";
+        case caller::both:
+            return "a member of A and of B";
         case caller::admin:
             return "an admin of A";
         case caller::owner:
@@ -104,6 +106,8 @@ http_fields isolation_stage::credentials(caller who) const {
             return {};
         case caller::member:
             return member.tokens.auth();
+        case caller::both:
+            return both.tokens.auth();
         case caller::admin:
             return admin.tokens.auth();
         case caller::owner:
@@ -129,6 +133,14 @@ std::string isolation_stage::seen_in(std::string_view text, std::string_view sen
         if (text.find(one.value) != std::string_view::npos &&
             sent.find(one.value) == std::string_view::npos) {
             seen += (seen.empty() ? "" : ", ") + one.what;
+        }
+    }
+    if (b_rows != nullptr) {
+        for (const auto& id : b_rows->words()) {
+            if (text.find(id) != std::string_view::npos &&
+                sent.find(id) == std::string_view::npos) {
+                seen += (seen.empty() ? "" : ", ") + id;
+            }
         }
     }
     return seen;
@@ -342,6 +354,9 @@ void isolation_stage::build_b_ends() {
     for (auto* one : {&refresh, &invited, &reset, &verification}) {
         secrets_.emplace_back("a token that is over", one->foreign);
         one->missing = nobodys_token(one->foreign);
+        if (one->own.empty()) {
+            one->own = nobodys_token(one->foreign);
+        }
     }
     for (const auto& token : {live_invite_token, live_reset_token, live_verification_token}) {
         secrets_.emplace_back("a token of a mail", token);
@@ -360,8 +375,23 @@ void isolation_stage::build_a() {
     member = join(owner, "member", false);
     a_project_ = make_project(to, owner.who, random_hex(32));
     a_invite_ = invite(owner, random_hex(32) + "@example.org", nullptr, false);
-    // The admin of A was a member of B, and is none any more.
+    auto& withdrawn = things_[thing::invite_token].own;
+    must(to.send(
+             "DELETE",
+             "/api/v1/invites/" + invite(owner, random_hex(32) + "@example.org", &withdrawn, false),
+             owner.tokens.auth()),
+         204, "withdraw");
+    // Somebody who is in both: in B first.
+    both = join(b_owner, "member", false);
+    both_in_b = both.tokens;
     std::string token;
+    (void)invite(owner, both.who.email, &token, false);
+    must(post_json(to, "/api/v1/invites/accept", {{"token", token}}, both.tokens.auth()), 200,
+         "accept");
+    both.who.tenant_id = owner.who.tenant_id;
+    both.who.slug = owner.who.slug;
+    log_in(both, false);
+    // The admin of A was a member of B, and is none any more.
     (void)invite(b_owner, admin.who.email, &token, true);
     must(post_json(to, "/api/v1/invites/accept", {{"token", token}}, admin.tokens.auth()), 200,
          "accept");
@@ -373,6 +403,18 @@ void isolation_stage::build_a() {
                                             operator_),
                                   200, "assume-identity")),
                        "/access_token");
+}
+
+void isolation_stage::make_own_live() {
+    std::string ignored;
+    const auto another = open_session(owner.who, false);
+    things_[thing::session].own = another.session;
+    things_[thing::refresh_token].own = open_session(owner.who, false).refresh;
+    (void)invite(owner, random_hex(32) + "@example.org", &things_[thing::invite_token].own, false);
+    things_[thing::reset_token].own =
+        mail_token_after("/api/v1/auth/forgot-password", member.who.email);
+    const auto unverified = register_tenant(false, ignored).who;
+    things_[thing::verification_token].own = where_->wait_for_mail(unverified.email);
 }
 
 void isolation_stage::know_values() {
@@ -402,14 +444,18 @@ three isolation_stage::values(const operation_of_document& operation, const plac
     if (!known.foreign.empty()) {
         return known;
     }
-    auto path = operation.path;
-    for (const auto& one : fitting_of(operation.name).places) {
-        if (one.where.starts_with("path/")) {
-            const auto part = "{" + one.where.substr(5) + "}";
-            path.replace(path.find(part), part.size(),
-                         one.names == thing::none ? one.sample : things_.at(one.names).foreign);
+    const auto path_with = [&](std::string three::* which) {
+        auto path = operation.path;
+        for (const auto& one : fitting_of(operation.name).places) {
+            if (one.where.starts_with("path/")) {
+                const auto part = "{" + one.where.substr(5) + "}";
+                path.replace(path.find(part), part.size(),
+                             one.names == thing::none ? one.sample : things_.at(one.names).*which);
+            }
         }
-    }
+        return path;
+    };
+    const auto path = path_with(&three::foreign);
     auto to = client();
     const auto as = operation.operators ? operator_ : b_credentials();
     if (where.names == thing::cursor) {
@@ -424,6 +470,10 @@ three isolation_stage::values(const operation_of_document& operation, const plac
         known.missing = "\"v77" + known.foreign.substr(3);
     }
     known.own = known.foreign;
+    if (where.names == thing::entity_tag && !operation.operators) {
+        known.own =
+            *must(get(to, path_with(&three::own), owner.tokens.auth()), 200, "own").field("ETag");
+    }
     return known;
 }
 

@@ -12,7 +12,7 @@
 namespace insula::test {
 
 /// Who asks, all with credentials of A or of nobody.
-enum class caller { nobody, member, admin, owner, assumed, operator_ };
+enum class caller { nobody, member, both, admin, owner, assumed, operator_ };
 std::string_view name_of(caller who);
 
 /// A thing of A's own, the same of B, and one that never existed; alike in size and shape.
@@ -45,6 +45,9 @@ public:
 
     /// The people of A; owner, admin (who was a member of B and is none any more), member.
     signed_in owner, admin, member;
+    /// A member of both, with a session in A and one in B.
+    signed_in both;
+    token_pair both_in_b;
     /// The people of B, and somebody who has registered a tenant but not verified the address.
     signed_in b_owner, b_admin, b_member;
     person b_unverified;
@@ -58,11 +61,14 @@ public:
     std::string live_invite_token, live_reset_token, live_verification_token;
 
     std::unique_ptr<rows_about> a_rows, b_rows;
+    /// Makes the tokens of A that values() knows good ones. The first that is used ends it.
+    void make_own_live();
     /// Until no task is running or ready.
     void settle();
 
     const std::vector<canary>& canaries() const { return canaries_; }
-    /// The canaries in a text, but for those in what was sent; empty: none.
+    /// The canaries in a text, and all ids of rows of B's, but for those in what was sent; empty:
+    /// none.
     std::string seen_in(std::string_view text, std::string_view sent = {}) const;
     /// Secrets of B, which not even B's own log may have: what it is, and its value.
     const std::vector<std::pair<std::string, std::string>>& secrets() const { return secrets_; }
