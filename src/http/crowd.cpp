@@ -25,7 +25,10 @@ bool crowd::take_turn() noexcept {
         turn_ = now;
         left_ = pipelined_per_turn;
     }
-    return left_ > 0 && left_-- > 0;
+    if (left_ == 0)
+        return false;
+    --left_;
+    return true;
 }
 
 /// Of those that find no turn left the first sleeps until the loop has looked at the kernel, then

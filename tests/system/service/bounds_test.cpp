@@ -12,8 +12,7 @@
 namespace insula::test {
 namespace {
 
-const std::filesystem::path root =
-    std::filesystem::path(__FILE__).parent_path().parent_path().parent_path().parent_path();
+const std::filesystem::path root = std::filesystem::path(INSULA_README).parent_path();
 
 std::string text_of_file(const std::filesystem::path& path) {
     std::ifstream in(path);
