@@ -217,7 +217,7 @@ TEST_P(hostile, G61_the_healthy_are_answered_as_before_in_bounded_memory) {
     constexpr std::size_t mebibytes_max = 160 * memory_factor;
     // A scheduler's turn or two: no client would tell. Unoptimised, all work takes ten times as
     // long.
-    const milliseconds unnoticed((optimised ? 5 : 10) * memory_factor);
+    const milliseconds unnoticed((optimised ? 5 : 20) * memory_factor);
     const auto rounds = setting("INSULA_TEST_HOSTILE_ROUNDS", 3);
     auto& here = world();
     (void)here.p99();
