@@ -18,36 +18,62 @@ struct free_options {
     void operator()(PQconninfoOption* options) const noexcept { PQconninfoFree(options); }
 };
 
-/// hostaddr for libpq: one address for each host, empty where none is needed; nothing when a name
-/// has no address.
+/// The places to try, in order; or why a name has none.
 struct resolved {
-    std::string hostaddr;
+    std::vector<place> places;
     std::string problem;
 };
 
-resolved resolve(const std::vector<std::string>& hosts) {
-    resolved out;
-    for (std::size_t i = 0; i < hosts.size(); ++i) {
-        if (i != 0) {
-            out.hostaddr += ',';
+/// All addresses of a name, in the order the system prefers.
+std::vector<std::string> look_up_name(const std::string& name, std::string& problem) {
+    std::vector<std::string> out;
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    const int code = getaddrinfo(name.c_str(), nullptr, &hints, &found);
+    const std::unique_ptr<addrinfo, void (*)(addrinfo*)> keep(found, &freeaddrinfo);
+    for (const addrinfo* one = code == 0 ? found : nullptr; one != nullptr; one = one->ai_next) {
+        std::array<char, NI_MAXHOST> text{};
+        if (getnameinfo(one->ai_addr, one->ai_addrlen, text.data(), text.size(), nullptr, 0,
+                        NI_NUMERICHOST) == 0) {
+            out.emplace_back(text.data());
         }
-        if (is_address_or_socket(hosts[i])) {
-            out.hostaddr += hosts[i].starts_with('/') || hosts[i].starts_with('@') ? "" : hosts[i];
+    }
+    if (out.empty()) {
+        problem = fmt::format("no address for host {}: {}", name, gai_strerror(code));
+    }
+    return out;
+}
+
+resolved resolve(const conninfo_hosts& all) {
+    resolved out;
+    if (all.ports.size() > 1 && all.ports.size() != all.hosts.size()) {
+        out.problem = "the connection string names as many ports as hosts, or one";
+        return out;
+    }
+    for (std::size_t i = 0; i < all.hosts.size(); ++i) {
+        const std::string& host = all.hosts[i];
+        const std::string port =
+            all.ports.empty() ? "" : all.ports[std::min(i, all.ports.size() - 1)];
+        if (is_address_or_socket(host)) {
+            const bool local = host.empty() || host.front() == '/' || host.front() == '@';
+            out.places.push_back({host, local ? "" : host, port});
             continue;
         }
-        addrinfo hints{};
-        hints.ai_socktype = SOCK_STREAM;
-        addrinfo* found = nullptr;
-        const int code = getaddrinfo(hosts[i].c_str(), nullptr, &hints, &found);
-        const std::unique_ptr<addrinfo, void (*)(addrinfo*)> keep(found, &freeaddrinfo);
-        std::array<char, NI_MAXHOST> text{};
-        if (code != 0 || found == nullptr ||
-            getnameinfo(found->ai_addr, found->ai_addrlen, text.data(), text.size(), nullptr, 0,
-                        NI_NUMERICHOST) != 0) {
-            out.problem = fmt::format("no address for host {}: {}", hosts[i], gai_strerror(code));
+        for (auto& address : look_up_name(host, out.problem)) {
+            out.places.push_back({host, std::move(address), port});
+        }
+        if (!out.problem.empty()) {
             return out;
         }
-        out.hostaddr += text.data();
+    }
+    return out;
+}
+
+std::string list_of(const std::vector<place>& places, std::string place::* what) {
+    std::string out;
+    for (const place& one : places) {
+        out += (&one == places.data() ? "" : ",") + one.*what;
     }
     return out;
 }
@@ -57,18 +83,30 @@ void log_notice(void*, const PGresult* result) {
     observe::debug("pg.notice", {{"message", text == nullptr ? "" : text}});
 }
 
-pgconn_ptr start(const connect_options& options, const std::string& hostaddr) {
-    std::vector<const char*> keys{"dbname", "application_name", "client_encoding",
-                                  "keepalives_idle", "tcp_user_timeout"};
-    std::vector<const char*> values{options.conninfo.c_str(), options.application_name.c_str(),
-                                    "UTF8", "30", "10000"};
-    if (!hostaddr.empty()) {
-        keys.push_back("hostaddr");
-        values.push_back(hostaddr.c_str());
+// A path that died is noticed after 40 seconds while nothing is asked (30 of silence, then a probe
+// after 10 that nobody answers), and 10 seconds after something was sent.
+pgconn_ptr start(const connect_options& options, const std::vector<place>& places) {
+    std::vector<const char*> keys{
+        "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+        "dbname",          "application_name",    "client_encoding"};
+    std::vector<const char*> values{
+        "30",  "10", "3", "10000", options.conninfo.c_str(), options.application_name.c_str(),
+        "UTF8"};
+    const auto hosts = list_of(places, &place::host);
+    const auto addresses = list_of(places, &place::address);
+    const auto ports = list_of(places, &place::port);
+    if (!places.empty()) {
+        keys.insert(keys.end(), {"host", "hostaddr"});
+        values.insert(values.end(), {hosts.c_str(), addresses.c_str()});
+        if (!places.front().port.empty()) {
+            keys.push_back("port");
+            values.push_back(ports.c_str());
+        }
     }
     keys.push_back(nullptr);
     values.push_back(nullptr);
-    // 1: "dbname" may be a whole conninfo; what comes later wins over it.
+    // 1: "dbname" may be a whole conninfo; what comes later wins over it, and it over what is
+    // before.
     return pgconn_ptr(PQconnectStartParams(keys.data(), values.data(), 1));
 }
 
@@ -105,7 +143,7 @@ public:
           until_(until) {}
 
     /// Second connection of another attempt: for a few questions, whatever is in between.
-    attempt(const attempt& first, std::string hostaddr)
+    attempt(const attempt& first, std::vector<place> same)
         : home_(first.home_),
           options_(first.options_),
           counters_(first.counters_),
@@ -113,23 +151,26 @@ public:
           tasks_(first.tasks_),
           until_(first.until_),
           is_second_(true),
-          hostaddr_(std::move(hostaddr)) {}
+          places_(std::move(same)) {}
 
     runtime::awaitable<pg_result<std::shared_ptr<connection>>> run() {
         const conninfo_hosts hosts = parse_hosts(options_.conninfo);
         if (!hosts.problem.empty()) {
             co_return pg_error{.state = sqlstate::unable_to_connect, .message = hosts.problem};
         }
-        connect_step step = machine_.begin(!is_second_ && hosts.needs_look_up());
+        const bool looks_up = !is_second_ && hosts.needs_look_up();
+        if (!looks_up && !is_second_ && !hosts.has_hostaddr && hosts.hosts.size() > 1) {
+            places_ = resolve(hosts).places;  // addresses only: nobody is asked
+        }
+        connect_step step = machine_.begin(looks_up);
         for (;;) {
             switch (step.next) {
                 case connect_step::what::look_up:
-                    step = co_await look_up(hosts.hosts);
+                    step = co_await look_up(hosts);
                     break;
                 case connect_step::what::start:
-                    conn_ = start(options_, hostaddr_);
-                    step = machine_.started(conn_ && PQstatus(conn_.get()) != CONNECTION_BAD,
-                                            socket(), message());
+                    conn_ = start(options_, places_);
+                    step = machine_.started(has_started(), socket(), message());
                     break;
                 case connect_step::what::wait_read:
                 case connect_step::what::wait_write:
@@ -165,22 +206,52 @@ public:
 
 private:
     int socket() const { return conn_ ? PQsocket(conn_.get()) : -1; }
+    bool has_started() const { return conn_ && PQstatus(conn_.get()) != CONNECTION_BAD; }
     std::string message() const { return conn_ ? message_of(conn_.get()) : "out of memory"; }
 
-    runtime::awaitable<connect_step> look_up(const std::vector<std::string>& hosts) {
+    runtime::awaitable<connect_step> look_up(const conninfo_hosts& hosts) {
         if (resolver_ == nullptr) {
             co_return machine_.looked_up(false, "a host name, but nothing to look it up with");
         }
         struct job {
-            std::vector<std::string> names;
-            resolved operator()() const { return resolve(names); }
+            conninfo_hosts hosts;
+            resolved operator()() const { return resolve(hosts); }
         };
         auto answer = co_await resolver_->run(job{hosts});
         if (!answer) {
             co_return machine_.looked_up(false, "too many name look-ups at once");
         }
-        hostaddr_ = std::move(answer->hostaddr);
+        places_ = std::move(answer->places);
         co_return machine_.looked_up(answer->problem.empty(), std::move(answer->problem));
+    }
+
+    // libpq goes on to the next place when one refuses, and waits for ever for one that is silent.
+    // So each has its share of the time, and whoever used it up is left out.
+    runtime::deadline share() {
+        const std::string_view address = conn_ ? PQhostaddr(conn_.get()) : "";
+        std::size_t now = at_;
+        while (now < places_.size() && places_[now].address != address) {
+            ++now;
+        }
+        if (places_.size() < 2 || now == places_.size()) {
+            return until_;
+        }
+        if (now != at_ || !share_) {
+            at_ = now;
+            const auto left = static_cast<long>(places_.size() - at_);
+            share_ = left == 1 ? until_
+                               : until_.sooner(runtime::deadline::after(
+                                     std::chrono::duration_cast<std::chrono::milliseconds>(
+                                         until_.remaining() / left)));
+        }
+        return *share_;
+    }
+    connect_step without_the_silent() {
+        places_.erase(places_.begin(), places_.begin() + static_cast<std::ptrdiff_t>(at_) + 1);
+        at_ = 0;
+        share_.reset();
+        conn_ = start(options_, places_);
+        return machine_.started_over(has_started(), socket(), message());
     }
 
     // A watch for each wait, gone before PQconnectPoll: that may close the socket and open another
@@ -190,8 +261,11 @@ private:
         const int interest = step.next == connect_step::what::wait_read
                                  ? runtime::descriptor_watch::read
                                  : runtime::descriptor_watch::write;
-        const auto ready = co_await watch.wait(interest, until_);
+        const auto ready = co_await watch.wait(interest, share());
         co_await watch.release();
+        if (!ready && at_ + 1 < places_.size() && !until_.expired()) {
+            co_return without_the_silent();
+        }
         co_return machine_.waited(ready.has_value());
     }
 
@@ -243,7 +317,7 @@ private:
     /// Takes turns with a second connection.
     runtime::awaitable<backends_seen> compare() {
         backends_seen seen{{opened_->backend_pid()}, {}};
-        attempt other(*this, hostaddr_);
+        attempt other(*this, places_.empty() ? places_ : std::vector{places_.at(at_)});
         auto second = co_await other.run();
         if (!second) {
             seen.failure = std::move(second).error();
@@ -281,7 +355,9 @@ private:
     runtime::deadline until_;
     bool is_second_ = false;
     connect_machine machine_;
-    std::string hostaddr_;
+    std::vector<place> places_;  // none: libpq finds them in the conninfo
+    std::size_t at_ = 0;         // which of them it is at
+    std::optional<runtime::deadline> share_;
     pgconn_ptr conn_;
     std::shared_ptr<connection> opened_;
 };
@@ -317,9 +393,9 @@ conninfo_hosts parse_hosts(const std::string& conninfo) {
         const std::string_view key = o->keyword;
         std::string_view value = o->val;
         out.has_hostaddr |= key == "hostaddr" && !value.empty();
-        while (key == "host") {
+        while (key == "host" || key == "port") {
             const auto comma = value.find(',');
-            out.hosts.emplace_back(value.substr(0, comma));
+            (key == "host" ? out.hosts : out.ports).emplace_back(value.substr(0, comma));
             if (comma == std::string_view::npos) {
                 break;
             }

@@ -31,12 +31,19 @@ runtime::awaitable<pg_result<std::shared_ptr<connection>>> open_connection(
 /// The parts of a conninfo that decide whether a name must be looked up. I/O-free.
 struct conninfo_hosts {
     std::vector<std::string> hosts;  ///< as written; a socket folder or an address needs no look-up
+    std::vector<std::string> ports;  ///< none, one for all, or one for each
     bool has_hostaddr = false;
     std::string problem;  ///< libpq could not read the conninfo
 
     bool needs_look_up() const;
 };
 conninfo_hosts parse_hosts(const std::string& conninfo);
+/// Where a server may be: all addresses of all hosts are tried, in order.
+struct place {
+    std::string host;
+    std::string address;  ///< empty: a socket
+    std::string port;     ///< empty: libpq's default
+};
 bool is_address_or_socket(const std::string& host);
 
 }  // namespace insula::pg::detail

@@ -61,6 +61,14 @@ connect_step connect_machine::waited(bool in_time) {
                    : fail(sqlstate::unable_to_connect, "no answer within the connect timeout");
 }
 
+connect_step connect_machine::started_over(bool accepted, int socket, std::string message) {
+    if (asked_ != what::wait_read) {
+        expect(what::wait_write);
+    }
+    asked_ = what::start;
+    return started(accepted, socket, std::move(message));
+}
+
 connect_step connect_machine::polled(poll_answer answer, int socket, std::string message) {
     expect(what::poll);
     if (answer == poll_answer::failed || socket < 0) {

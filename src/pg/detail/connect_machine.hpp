@@ -48,6 +48,8 @@ public:
     connect_step looked_up(bool found, std::string message);
     connect_step started(bool accepted, int socket, std::string message);
     connect_step waited(bool in_time);
+    /// Instead of waited(false): another attempt has begun, at the next address.
+    connect_step started_over(bool accepted, int socket, std::string message);
     connect_step polled(poll_answer answer, int socket, std::string message);
     connect_step set_up(bool accepted, std::string message);
     /// `claimed`: PQbackendPID, what the start-up told; `answered`: pg_backend_pid(), nothing if
