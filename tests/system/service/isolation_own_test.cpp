@@ -81,7 +81,7 @@ TEST_F(isolation_own, G01_what_A_does_to_somebody_of_both_leaves_what_is_of_B) {
     }
     EXPECT_EQ(rows_about::difference(before, stage().b_rows->now()), "");
     EXPECT_EQ(get(client, "/api/v1/projects", stage().both_in_b.auth()).status, 200);
-    EXPECT_EQ(client.send("DELETE", member, stage().credentials(caller::admin)).status, 204);
+    EXPECT_EQ(client.send("DELETE", member, stage().credentials(caller::owner)).status, 204);
     EXPECT_EQ(get(client, "/api/v1/projects", stage().both.tokens.auth()).status, 401);
     // In B, and as a person, nothing has happened.
     EXPECT_EQ(get(client, "/api/v1/projects", stage().both_in_b.auth()).status, 200);
