@@ -11,8 +11,8 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-// INSULA_TEST_TIMING_SAMPLES=1000 for a finer look; so many of a pair that a first look, with a
-// quarter of them, finds suspicious.
+// INSULA_TEST_TIMING_SAMPLES=1000 for a finer look. The first look takes a quarter of them, the
+// second, at what that finds suspicious, all, and the last four times as many.
 std::size_t samples_max() {
     const char* wanted = std::getenv("INSULA_TEST_TIMING_SAMPLES");
     return wanted != nullptr ? std::stoul(wanted) : 120;
