@@ -13,6 +13,8 @@
 namespace insula::tenancy {
 namespace {
 
+constexpr std::chrono::seconds idle_transaction_max{60};
+constexpr std::chrono::seconds unlimited{0};
 constexpr int scram_iterations = 4096;  // PostgreSQL's own default
 constexpr std::size_t scram_salt_size = 16;
 
@@ -26,18 +28,24 @@ constexpr pg::statement is_superuser{
     "select rolsuper from pg_catalog.pg_roles where rolname = current_user"};
 
 /// Statements that set one login up; its password as a verifier.
-std::string login_sql(const std::string& role, const secret_bytes& key,
-                      const std::string& database) {
+std::string login_sql(const std::string& role, const secret_bytes& key, const std::string& database,
+                      std::chrono::seconds idle_max) {
     const auto password = login_password(key, role);
+    // A transaction that nobody goes on with, or whose client the network has lost, holds its locks
+    // for a minute at most.
     return fmt::format(
         "do $$ begin if not exists (select from pg_catalog.pg_roles where rolname = {0}) then "
         "create role {1} login noinherit; end if; end $$;\n"
         "alter role {1} login noinherit nosuperuser nocreaterole nocreatedb noreplication "
         "nobypassrls password "
         "{2};\n"
-        "grant connect on database {3} to {1};\n",
+        "grant connect on database {3} to {1};\n"
+        "alter role {1} set idle_in_transaction_session_timeout = '{4}s';\n"
+        "alter role {1} set tcp_keepalives_idle = 30;\n"
+        "alter role {1} set tcp_keepalives_interval = 10;\n"
+        "alter role {1} set tcp_keepalives_count = 3;\n",
         quote_literal(role), quote_identifier(role), quote_literal(scram_verifier(password.view())),
-        quote_identifier(database));
+        quote_identifier(database), idle_max.count());
 }
 
 }  // namespace
@@ -79,11 +87,14 @@ runtime::awaitable<pg::pg_result<>> bootstrap(pg::lease& administrator,
     for (const auto& file : pg::embedded_bootstrap_migrations()) {
         script += expand_names(file.sql, options.roles, options.database);
     }
-    for (const auto& role : {options.roles.owner(), options.roles.app(), options.roles.worker()}) {
-        script += login_sql(role, options.key_encryption_key, options.database);
-    }
+    const auto add_login = [&](const std::string& role, std::chrono::seconds idle) {
+        script += login_sql(role, options.key_encryption_key, options.database, idle);
+    };
+    add_login(options.roles.owner(), unlimited);  // migrations, and commands that look for long
+    add_login(options.roles.app(), idle_transaction_max);
+    add_login(options.roles.worker(), idle_transaction_max);
     for (int cell = 0; cell < options.cells; ++cell) {
-        script += login_sql(options.roles.cell(cell), options.key_encryption_key, options.database);
+        add_login(options.roles.cell(cell), idle_transaction_max);
     }
     script += "commit;\n";
     co_return co_await administrator.exec_script(std::move(script));
