@@ -92,6 +92,7 @@ gate::~gate() {
 void gate::change(const std::function<void(rules&)>& how) {
     const std::lock_guard lock(mutex_);
     how(rules_);
+    deeds_ = 0;
     ++generation_;
 }
 
@@ -214,6 +215,7 @@ void gate::accept_one() {
         number = ++numbers_;
     }
     if (current().what.entry != fault::door::open) {
+        ++deeds_;
         ::close(client);
         return;
     }

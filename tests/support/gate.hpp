@@ -82,6 +82,8 @@ public:
     /// passes. For the marks: set before they connect.
     void set_needle(std::string text);
     bool sprung() const { return sprung_; }
+    /// How often it did to somebody what it was told, since it was told.
+    std::size_t deeds() const { return deeds_; }
     /// How many connections it carries at the moment.
     int carried() const { return carried_; }
     /// How many were attempted, of those that found somebody listening.
@@ -118,6 +120,7 @@ private:
     std::atomic<bool> stop_{false};
     std::atomic<bool> sprung_{false};
     std::atomic<int> carried_{0};
+    std::atomic<std::size_t> deeds_{0};
     std::atomic<std::uint64_t> generation_{0};  // counts the changes of rules_
     mutable std::mutex mutex_;
     rules rules_;                                                  // under mutex_

@@ -59,6 +59,7 @@ bool carried_connection::step() {
     }
     if (rules_.what.entry != fault::door::open ||
         (marked_ && rules_.how == gate::mode::refuse_marked)) {
+        ++owner_.deeds_;
         return false;
     }
     if (number_ <= rules_.stranded || (marked_ && rules_.how == gate::mode::hold_marked)) {
@@ -88,6 +89,7 @@ void carried_connection::wait_for_something() {
 
 // Whoever holds the other end may hang up; nobody is told.
 bool carried_connection::stay_silent() {
+    owner_.deeds_ += has_something(up_) ? 1 : 0;
     pollfd hung{up_.from, POLLRDHUP, 0};
     if (::poll(&hung, 1, 10) > 0 && number_ <= rules_.stranded) {
         return false;
@@ -98,11 +100,18 @@ bool carried_connection::stay_silent() {
     return true;
 }
 
+bool carried_connection::has_something(const lane& of) {
+    char first = 0;
+    return ::recv(of.from, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 bool carried_connection::take(lane& of, const flow& how) {
     if (how.half_close && !of.source_ended) {
         of.source_ended = true;  // whatever it still says is lost
+        ++owner_.deeds_;
     }
     if (how.hold || of.source_ended || of.held >= between_max) {
+        owner_.deeds_ += how.hold && has_something(of) ? 1 : 0;
         return true;
     }
     std::string data(65536, '\0');
@@ -123,6 +132,7 @@ bool carried_connection::take(lane& of, const flow& how) {
         name_another_backend(data);
     }
     corrupt(data, how.corrupt_every);
+    owner_.deeds_ += how.delay > 0ms ? 1 : 0;
     of.held += data.size();
     of.between.push_back({clock::now() + how.delay, std::move(data)});
     return true;
@@ -146,6 +156,7 @@ bool carried_connection::deliver(lane& of, const flow& how) {
                                             1s * static_cast<double>(most) /
                                             static_cast<double>(how.bytes_per_second));
         }
+        owner_.deeds_ += most < of.between.front().bytes.size() ? 1 : 0;
         const auto before = of.held;
         if (!send_some(of, most, how)) {
             return false;
@@ -177,6 +188,7 @@ bool carried_connection::send_some(lane& of, std::size_t most, const flow& how) 
         of.between.pop_front();
     }
     reset_ = how.reset_after != 0 && of.passed >= how.reset_after;
+    owner_.deeds_ += reset_ ? 1 : 0;
     return !reset_;
 }
 
@@ -187,6 +199,7 @@ void carried_connection::corrupt(std::string& bytes, std::size_t every) {
     std::uniform_int_distribution<std::size_t> gap(0, 2 * every);
     for (std::size_t at = gap(dice_); at < bytes.size(); at += 1 + gap(dice_)) {
         bytes[at] = static_cast<char>(bytes[at] ^ (1 << (dice_() % 8)));
+        ++owner_.deeds_;
     }
 }
 

@@ -44,6 +44,7 @@ private:
     /// False: close both ends now.
     bool take(lane& of, const flow& how);
     bool deliver(lane& of, const flow& how);
+    static bool has_something(const lane& of);
     bool send_some(lane& of, std::size_t most, const flow& how);
     void corrupt(std::string& bytes, std::size_t every);
     void tell_end(lane& of);

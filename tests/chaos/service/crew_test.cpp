@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <random>
+#include <set>
 #include <thread>
 
 namespace insula::test {
@@ -45,10 +46,25 @@ public:
         {
             const std::lock_guard held(guard_);
             next.swap(members_[which]);
+            if (signal == SIGKILL) {
+                killed_.insert(next->address());
+            }
         }
         next->process().signal(signal);
         EXPECT_EQ(next->process().wait(40s), signal == SIGKILL ? -SIGKILL : 0)
             << next->process().err();
+        if (signal == SIGTERM) {
+            expect_leases_given_back(next->process().pid());
+        }
+    }
+    /// At once, not when a lease of so many seconds is over.
+    void expect_leases_given_back(pid_t ended) {
+        const auto its = "from queue.worker w where w.label = 'pid " + std::to_string(ended) + "'";
+        EXPECT_EQ(who_.value("select count(*) " + its + " and w.dead"), "1") << "pid " << ended;
+        EXPECT_EQ(
+            who_.value("select count(*) from queue.run where owner in (select w.id " + its + ")"),
+            "0")
+            << "pid " << ended;
     }
     void stop() {
         stopping_ = true;
@@ -115,22 +131,24 @@ private:
     }
     /// At one after the other, with one key, until somebody gives an answer that is none of "come
     /// again".
+    /// `looks` asks the database whether it has been done.
     std::optional<http_answer> insist(unsigned turn, const std::string& target, http_fields fields,
-                                      const json::value& body) {
+                                      const json::value& body, const std::string& looks) {
         fields.emplace_back("Idempotency-Key", who_.where().fresh_slug("crew-key"));
         for (;; ++turn) {
+            const auto where = address(turn);
             try {
-                http_client client(address(turn), 10s);
+                http_client client(where, 10s);
                 auto answer = post_json(client, target, body, fields);
                 // In progress: at a process that was killed meanwhile, for a moment.
                 const bool later =
-                    answer.status == 503 ||
+                    is_problem(answer, 503, "") ||
                     (answer.status == 409 && is_problem(answer, 409, "idempotency_in_progress"));
                 if (!later) {
                     return answer;
                 }
-            } catch (const http_failure&) {
-                // Refused or cut: nothing was promised.
+            } catch (const http_failure& failure) {
+                judge_cut(where, failure.what(), looks);
             }
             if (stopping_) {
                 return std::nullopt;
@@ -138,10 +156,27 @@ private:
             wait_a_little();
         }
     }
+    /// A process that was killed may cut whatever it was at. One that was asked to end may not have
+    /// taken a connection that was on its way, but what it took it answers.
+    void judge_cut(const std::string& where, const std::string& how, const std::string& looks) {
+        {
+            const std::lock_guard held(guard_);
+            if (killed_.contains(where)) {
+                return;
+            }
+        }
+        const auto done = sql_connection(who_.database().admin_conninfo()).query(looks)[0][0];
+        if (done != "0" || how.find("connect") == std::string::npos) {
+            const std::lock_guard held(guard_);
+            odd_.push_back(where + " was not killed and cut a request (done: " + done +
+                           "): " + how);
+        }
+    }
     void enrol(unsigned turn) {
         const auto slug = who_.where().fresh_slug("crew");
-        const auto answer = insist(turn, "/api/v1/auth/register", {},
-                                   registration_form(slug, slug + "@example.org"));
+        const auto answer = insist(
+            turn, "/api/v1/auth/register", {}, registration_form(slug, slug + "@example.org"),
+            "select count(*) from control.tenant where slug = '" + slug + "'");
         const std::lock_guard held(guard_);
         if (answer && answer->status == 202) {
             urls_.push_back(*answer->field("Location"));
@@ -153,7 +188,9 @@ private:
     void write(unsigned turn) {
         const auto name = who_.fresh_name();
         const auto answer =
-            insist(turn, "/api/v1/projects", who_.people()[0].auth(), {{"name", name}});
+            insist(turn, "/api/v1/projects", who_.people()[0].auth(), {{"name", name}},
+                   "select count(*) from " + who_.people()[0].schema() +
+                       ".projects where name = '" + name + "'");
         const std::lock_guard held(guard_);
         if (answer && answer->status == 201) {
             names_.push_back(name);
@@ -169,6 +206,7 @@ private:
     std::vector<std::string> slugs_;
     std::vector<std::string> names_;
     std::vector<std::string> odd_;
+    std::set<std::string> killed_;  // addresses
     std::atomic<bool> stopping_{false};
     std::vector<std::thread> clients_;
 };

@@ -9,11 +9,15 @@ constexpr auto a_moment = 400ms;
 
 trouble of_the_gate(std::string name, const fault& what, std::chrono::milliseconds lasts,
                     bool total) {
-    return {.name = std::move(name),
-            .begin = [what](patient& who) { who.between().set(what); },
-            .end = [](patient& who) { who.between().set(gate::mode::pass); },
-            .lasts = lasts,
-            .total = total};
+    return {
+        .name = std::move(name),
+        .begin = [what](patient& who) { who.between().set(what); },
+        .end = [](patient& who) { who.between().set(gate::mode::pass); },
+        .lasts = lasts,
+        .total = total,
+        .seen_by = sign::gate,
+        // What only gets slower, or is cut in the middle and asked again, needs somebody's bytes.
+        .for_nobody = total};
 }
 
 trouble of_both_ways(std::string name, const flow& what, std::chrono::milliseconds lasts,
@@ -30,8 +34,8 @@ std::vector<trouble> network_troubles() {
         of_both_ways("accepts_and_hangs", {.hold = true}, beyond_requests, true),
         of_the_gate("questions_are_lost", {.to_server = {.hold = true}}, beyond_requests, true),
         of_the_gate("answers_are_lost", {.to_client = {.hold = true}}, beyond_requests, true),
-        of_the_gate("reset_in_a_result", {.to_client = {.reset_after = 300}}, a_moment, true),
-        of_the_gate("reset_in_a_question", {.to_server = {.reset_after = 300}}, a_moment, true),
+        of_the_gate("reset_in_a_result", {.to_client = {.reset_after = 300}}, a_moment, false),
+        of_the_gate("reset_in_a_question", {.to_server = {.reset_after = 300}}, a_moment, false),
         of_both_ways("single_bytes", {.slice = 1}, a_moment),
         of_both_ways("slow_path", {.delay = 60ms}, 800ms),
         of_both_ways("narrow_path", {.bytes_per_second = 3000}, beyond_requests),

@@ -24,6 +24,9 @@ struct holdings {
 };
 holdings holdings_of(pid_t pid);
 
+/// False: told to come again (503, a problem, Retry-After). Throws for every other answer.
+bool is_done(const http_answer& answer, int status);
+
 /// How long something took, from the moment that is asked about.
 using spans = std::map<std::string, std::chrono::milliseconds>;
 
@@ -57,6 +60,8 @@ public:
     spans use_everything(clock::time_point since, std::chrono::milliseconds limit);
     /// What use_everything() takes when nothing is wrong.
     const spans& healthy() const { return healthy_; }
+    /// Of the service, over all its pools.
+    double metric_of(const std::string& name);
     /// As administrator, also on the first call after the server was away.
     std::string value(const std::string& sql);
     std::string fresh_name();
@@ -65,7 +70,7 @@ public:
 
 private:
     void start_service();
-    /// One kind of use; false: not yet.
+    /// One kind of use; false: it was told to come again. Throws for every other answer.
     bool use(const std::string& kind);
     bool registers();
     bool hears_of_revocations();

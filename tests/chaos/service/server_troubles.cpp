@@ -137,7 +137,9 @@ trouble frozen() {
             .begin = [](patient& who) { signal_all(who, SIGSTOP); },
             .end = [](patient& who) { signal_all(who, SIGCONT); },
             .lasts = beyond_requests,
-            .total = true};
+            .total = true,
+            .seen_by = sign::none,
+            .for_nobody = false};
 }
 
 // Others have them all; what the service has open is ended, so that it needs new ones.
@@ -227,7 +229,9 @@ trouble row_held() {
                          " select from control.session for update");
                 },
             .end = let_go,
-            .lasts = beyond_requests};
+            .lasts = beyond_requests,
+            .seen_by = sign::lock,
+            .for_nobody = false};
 }
 
 trouble table_held() {
@@ -239,7 +243,9 @@ trouble table_held() {
                 },
             .end = let_go,
             .lasts = beyond_requests,
-            .total = true};
+            .total = true,
+            .seen_by = sign::lock,
+            .for_nobody = false};
 }
 
 trouble statement_hangs() {
@@ -257,7 +263,9 @@ trouble statement_hangs() {
             },
         .end = [](patient& who) { as_administrator(who, "drop function public.hang() cascade"); },
         .lasts = beyond_requests,
-        .total = true};
+        .total = true,
+        .seen_by = sign::none,
+        .for_nobody = false};
 }
 
 /// Where the database's files, or its log, are for the time of one trouble.
@@ -284,6 +292,21 @@ void move_to_small_disk(patient& who) {
     admin.query("alter database " + name + " allow_connections on");
 }
 
+/// What is free inside the table is taken by rows that nobody will ever see.
+void use_up_free_pages(patient& who) {
+    const auto table = who.people().front().schema() + ".projects";
+    try {
+        as_administrator(who, "begin; insert into " + table +
+                                  " (id, name, description) select gen_random_uuid(),"
+                                  " gen_random_uuid()::text, repeat('x', 900)"
+                                  " from generate_series(1, 1000000)");
+    } catch (const query_failed& failure) {
+        EXPECT_EQ(failure.sqlstate(), "53100") << failure.what();
+        return;
+    }
+    ADD_FAILURE() << "the disk is not full";
+}
+
 // The tables' disk; the log is elsewhere, so that what was committed is not lost.
 trouble disk_full() {
     return {.name = "disk_full",
@@ -293,9 +316,13 @@ trouble disk_full() {
                         move_to_small_disk(who);
                     }
                     disk()->fill();
+                    use_up_free_pages(who);
                 },
             .end = [](patient&) { disk()->free(); },
             .lasts = beyond_requests,
+            .total = true,
+            .seen_by = sign::none,
+            .for_nobody = false,
             .impossible = cannot_mount};
 }
 

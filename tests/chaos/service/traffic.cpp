@@ -15,8 +15,8 @@ bool is_later(const http_answer& answer) {
 }
 
 /// An answer that a client cannot mistake.
-bool is_honest(const http_answer& answer) {
-    return answer.status < 300 || answer.status == 401 || is_later(answer);
+bool is_honest(const http_answer& answer, bool is_ended) {
+    return answer.status < 300 || (is_ended && answer.status == 401) || is_later(answer);
 }
 
 }  // namespace
@@ -69,7 +69,8 @@ std::vector<std::string> traffic::odd() const {
     return odd_;
 }
 
-void traffic::judge(const std::string& what, const http_answer& answer, clock::duration took) {
+void traffic::judge(const std::string& what, const http_answer& answer, clock::duration took,
+                    bool is_ended) {
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took);
     const std::lock_guard held(guard_);
     ++answers_[answer.status];
@@ -77,20 +78,20 @@ void traffic::judge(const std::string& what, const http_answer& answer, clock::d
         longest_ = ms;
         slowest_ = what + " " + answer.text();
     }
-    if (!nonsense_ && !is_honest(answer)) {
+    if (!nonsense_ && !is_honest(answer, is_ended)) {
         odd_.push_back(what + " answered " + answer.text());
     }
 }
 
 std::optional<http_answer> traffic::ask(http_client& client, const std::string& method,
                                         const std::string& target, http_fields fields,
-                                        const json::value& body) {
+                                        const json::value& body, bool is_ended) {
     const auto began = clock::now();
     fields.emplace_back("Content-Type", "application/json");
     try {
         auto answer = client.send(method, target, fields,
                                   method == "GET" ? std::string() : json::serialize(body));
-        judge(method + " " + target, answer, clock::now() - began);
+        judge(method + " " + target, answer, clock::now() - began, is_ended);
         return answer;
     } catch (const http_failure& failure) {
         const std::lock_guard held(guard_);
@@ -170,7 +171,7 @@ void traffic::revoke() {
     const auto ended = clock::now();
     while (!stopping_) {
         const auto began = clock::now();
-        const auto heard = ask(here, "GET", projects_path, auth, {});
+        const auto heard = ask(here, "GET", projects_path, auth, {}, true);
         if (heard && heard->status == 401) {
             return;
         }

@@ -41,8 +41,10 @@ private:
     /// As http_client::send, timed and judged; nothing when there was no answer.
     std::optional<http_answer> ask(http_client& client, const std::string& method,
                                    const std::string& target, http_fields fields,
-                                   const json::value& body);
-    void judge(const std::string& what, const http_answer& answer, clock::duration took);
+                                   const json::value& body, bool is_ended = false);
+    /// `is_ended`: the session is, or may be, so 401 is the truth.
+    void judge(const std::string& what, const http_answer& answer, clock::duration took,
+               bool is_ended);
     /// Until it is neither 503 nor lost, with the same key; nothing when it is time to stop.
     std::optional<http_answer> insist(http_client& client, const std::string& target,
                                       http_fields fields, const json::value& body);
