@@ -372,8 +372,8 @@ TEST(json_rfc8259, G62_agrees_with_the_grammar_on_mutated_texts) {
         }
     }
     seeds.emplace_back(R"({"a":[1,-2.5e+3,true,null,"x\u00e9\ud83d\ude00\n"],"b":{"c":[[],{}]}})");
-    const std::string telling("{}[]:,\"\\ue+-.0129aAtfn \n\t\0\x1f\x7f\xc3\xa9\xed\xa0\x80\xf0\xff",
-                              39);
+    constexpr char octets[] = "{}[]:,\"\\ue+-.0129aAtfn \n\t\0\x1f\x7f\xc3\xa9\xed\xa0\x80\xf0\xff";
+    const std::string telling(octets, sizeof(octets) - 1);
     std::mt19937 random(20261123);
     const auto pick = [&](std::size_t n) {
         return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
