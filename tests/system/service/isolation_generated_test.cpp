@@ -30,7 +30,8 @@ TEST_F(isolation_generated, G01_what_is_new_in_the_document_is_missed) {
     };
     EXPECT_THAT(missed([](json::object& d) {
                     auto& paths = d.at("paths").as_object();
-                    paths["/api/v1/reports/{id}"] = paths.at("/api/v1/projects/{id}");
+                    auto like = paths.at("/api/v1/projects/{id}");
+                    paths["/api/v1/reports/{id}"] = std::move(like);
                 }),
                 testing::SizeIs(3));
     EXPECT_THAT(missed([](json::object& d) {
