@@ -8,6 +8,7 @@
 //
 // INSULA_TEST_FAULT_ROUNDS: how often one of them comes in a row, to see what each leaves behind; 3
 // unless told otherwise.
+#include "support/sanitizers.hpp"
 #include "troubles.hpp"
 
 #include <algorithm>
@@ -80,7 +81,7 @@ TEST(service_holdings, G52_one_outage_after_the_other_leaves_nothing_behind) {
     }
     const auto last = holdings_of(who.service().process().pid());
     EXPECT_LE(last.descriptors, first.descriptors + patient::connections);
-    EXPECT_LE(last.resident_kb, first.resident_kb + rounds() * 2048UL);
+    EXPECT_LE(last.resident_kb, first.resident_kb + rounds() * 2048UL * sanitizers_factor);
 }
 
 // The path of a transaction that dies tells PostgreSQL nothing: its locks end with it all the same.

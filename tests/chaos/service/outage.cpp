@@ -1,5 +1,7 @@
 #include "outage.hpp"
 
+#include "support/sanitizers.hpp"
+
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -15,7 +17,7 @@ constexpr auto in_vain = 20s;
 
 /// A thread's worth of descriptors, and what a busy heap keeps; for all troubles together.
 constexpr std::size_t slack_descriptors = 8;
-constexpr std::size_t slack_kb = 24 * 1024;
+constexpr std::size_t slack_kb = 24 * 1024 * sanitizers_factor;
 
 std::size_t own_descriptors(patient& who) {
     const auto all = holdings_of(who.service().process().pid()).descriptors;

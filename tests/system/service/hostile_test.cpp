@@ -6,6 +6,7 @@
 // (10,000) how many connections are idle.
 #include "deployment.hpp"
 #include "hostile_clients.hpp"
+#include "support/sanitizers.hpp"
 
 #include <algorithm>
 #include <csignal>
@@ -19,12 +20,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using milliseconds = std::chrono::duration<double, std::milli>;
-
-#if defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t memory_factor = 6;  // red zones, and freed memory is kept for a while
-#else
-constexpr std::size_t memory_factor = 1;
-#endif
 
 #if defined(__OPTIMIZE__)
 constexpr bool optimised = true;
@@ -214,10 +209,10 @@ protected:
 };
 
 TEST_P(hostile, G61_the_healthy_are_answered_as_before_in_bounded_memory) {
-    constexpr std::size_t mebibytes_max = 160 * memory_factor;
+    constexpr std::size_t mebibytes_max = 160 * sanitizers_factor;
     // A scheduler's turn or two: no client would tell. Unoptimised, all work takes ten times as
     // long.
-    const milliseconds unnoticed((optimised ? 5 : 20) * memory_factor);
+    const milliseconds unnoticed((optimised ? 5 : 20) * sanitizers_factor);
     const auto rounds = setting("INSULA_TEST_HOSTILE_ROUNDS", 3);
     auto& here = world();
     (void)here.p99();
