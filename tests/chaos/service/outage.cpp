@@ -114,7 +114,8 @@ void outage::under_load() {
     EXPECT_THAT(clients.odd(), testing::IsEmpty());
     EXPECT_LE(clients.longest(), patient::request_timeout + noise)
         << clients.slowest() << who_.what_it_is_at();
-    if (what_.total) {
+    // A shorter one may pass while the requests are tried again: nobody need notice.
+    if (what_.total && what_.lasts > patient::request_timeout) {
         EXPECT_GT(clients.answers(503), 0U) << "nobody noticed";
     }
     clients.expect_nothing_lost_or_doubled();
