@@ -5,11 +5,9 @@
 // For ratios use --benchmark_enable_random_interleaving=true --benchmark_repetitions=9 and the
 // medians.
 #include "count_allocations.hpp"
-#include "token/algorithm.hpp"
-#include "token/claims_text.hpp"
+#include "token_scene.hpp"
 
-#include "insula/core/base64.hpp"
-#include "insula/token/cache.hpp"
+#include "insula/core/random.hpp"
 
 #include <benchmark/benchmark.h>
 #include <openssl/rsa.h>
@@ -21,57 +19,11 @@ namespace {
 using namespace insula;
 using namespace insula::token;
 
-const authority us{"https://insula.example", "insula"};
-const timestamp at_noon{std::chrono::seconds(1795435200)};
-
-claims sample() {
-    claims what;
-    what.subject = user_id::make();
-    what.session = session_id::make();
-    what.session_version = 3;
-    what.tenant = tenant_id::make();
-    what.role = role::member;
-    what.id = make_uuid_v7();
-    what.issued_at = std::chrono::floor<std::chrono::seconds>(at_noon);
-    what.expires_at = what.issued_at + std::chrono::minutes(15);
-    return what;
-}
-
-/// One key of an algorithm and all that is made with it.
-struct scene {
-    explicit scene(algorithm alg)
-        : k(key::generate(alg)),
-          keys(key_set::make({{k, key_state::active}}).value()),
-          check(us, keys),
-          loop(us, keys, 4096),
-          sign(us, keys),
-          good(sign.sign(sample()).value()) {}
-
-    key k;
-    std::shared_ptr<const key_set> keys;
-    verifier check;
-    checker loop;
-    signer sign;
-    std::string good;
-
-    std::string forge(std::string_view header, std::string_view payload) const {
-        std::string text =
-            base64url_encode(as_bytes(header)) + "." + base64url_encode(as_bytes(payload));
-        const auto& row = row_of(k.alg());
-        std::vector<std::uint8_t> raw(k.inner().signature_bytes);
-        row.make_sign(k.inner())->sign(text, raw);
-        return text + "." + base64url_encode(raw);
-    }
-    std::string header(std::string_view alg, std::string_view more = {}) const {
-        return R"({"alg":")" + std::string(alg) + R"(","kid":")" + k.kid() + R"(","typ":"at+jwt")" +
-               std::string(more) + "}";
-    }
-};
+using namespace insula::bench;
 
 void count_allocations(benchmark::State& state, std::size_t before) {
-    state.counters["allocations"] =
-        benchmark::Counter(static_cast<double>(bench::allocations.load() - before),
-                           benchmark::Counter::kAvgIterations);
+    state.counters["allocations"] = benchmark::Counter(
+        static_cast<double>(allocations.load() - before), benchmark::Counter::kAvgIterations);
 }
 
 // The floor: OpenSSL with everything prepared, on the very bytes that are signed.
@@ -166,25 +118,34 @@ void openssl_alone(benchmark::State& state, algorithm alg) {
     OPENSSL_free(der);
 }
 
-void cold(benchmark::State& state, algorithm alg) {
+/// Whole checks without a cache; `refuse` says what is expected.
+void check_cold(benchmark::State& state, algorithm alg, std::string (*make)(const scene&),
+                bool refuse) {
     scene s(alg);
-    const auto before = bench::allocations.load();
+    const auto token = make != nullptr ? make(s) : s.good;
+    const auto verdict = s.check.verify(token, at_noon);
+    if (verdict.has_error() != refuse) {
+        throw std::logic_error(refuse ? "a bad token was accepted" : "a good token was refused");
+    }
+    const auto before = allocations.load();
     for (auto _ : state) {
-        if (!s.check.verify(s.good, at_noon)) {
-            throw std::logic_error("a good token was refused");
-        }
+        // Claims are values: asking for one makes the whole verdict needed.
+        auto got = s.check.verify(token, at_noon);
+        benchmark::DoNotOptimize(got);
     }
     count_allocations(state, before);
-    state.counters["bytes"] = static_cast<double>(s.good.size());
+    state.counters["bytes"] = static_cast<double>(token.size());
+    state.SetLabel(refuse ? std::string(name(verdict.error())) : "good");
 }
 
 /// The same token again and again: it stays in the processor's cache.
 void cached(benchmark::State& state, algorithm alg) {
     scene s(alg);
-    (void)s.loop.check(s.good, at_noon);
-    const auto before = bench::allocations.load();
+    checker loop(us, s.keys, 4096);
+    (void)loop.check(s.good, at_noon);
+    const auto before = allocations.load();
     for (auto _ : state) {
-        const auto got = s.loop.check(s.good, at_noon);
+        const auto got = loop.check(s.good, at_noon);
         if (!got) {
             throw std::logic_error("a good token was refused");
         }
@@ -193,145 +154,122 @@ void cached(benchmark::State& state, algorithm alg) {
     count_allocations(state, before);
 }
 
-/// 2,000 sessions in turn: 2.4 MB of slots, which is where the processor's cache stops helping.
-void cached_many(benchmark::State& state, algorithm alg) {
+/// Refused by the checker: what the look-up in the cache adds to a refusal.
+void refused_behind_cache(benchmark::State& state, algorithm alg) {
     scene s(alg);
-    std::vector<std::string> tokens;
-    for (int i = 0; i < 2000; ++i) {
-        tokens.push_back(s.sign.sign(sample()).value());
-        (void)s.loop.check(tokens.back(), at_noon);
-    }
-    const auto verified_before = s.loop.counts().verified;
-    std::size_t at = 0;
+    checker loop(us, s.keys, 4096);
+    const auto token = with_bad_signature(s.good);
     for (auto _ : state) {
-        benchmark::DoNotOptimize(s.loop.check(tokens[at], at_noon));
-        at = (at + 1) % tokens.size();
-    }
-    state.counters["misses"] =
-        benchmark::Counter(static_cast<double>(s.loop.counts().verified - verified_before),
-                           benchmark::Counter::kAvgIterations);
-}
-
-void refused(benchmark::State& state, algorithm alg, std::string (*make)(const scene&)) {
-    scene s(alg);
-    const auto token = make(s);
-    const auto before = bench::allocations.load();
-    std::optional<refusal> why;
-    for (auto _ : state) {
-        // Without the cache, like `cold`: its look-up adds the same to both.
-        const auto got = s.check.verify(token, at_noon);
-        if (got) {
+        if (loop.check(token, at_noon)) {
             throw std::logic_error("a bad token was accepted");
         }
-        why = got.error();
     }
-    count_allocations(state, before);
-    state.SetLabel(std::string(name(*why)));
 }
 
 void sign(benchmark::State& state, algorithm alg) {
     scene s(alg);
     const auto what = sample();
-    const auto before = bench::allocations.load();
+    const auto before = allocations.load();
     for (auto _ : state) {
         benchmark::DoNotOptimize(s.sign.sign(what));
     }
     count_allocations(state, before);
 }
 
-struct refused_kind {
-    const char* name;
-    std::string (*make)(const scene&);
-};
-
-std::string payload_with(std::string_view more) {
-    auto text = write_claims(us, sample());
-    return text.insert(1, more);
-}
-
-/// The longest text whose signature is looked at: the most work a stranger can ask for.
-std::string longest_junk(const scene& s, const std::string& header) {
-    verifier check(us, s.keys);
-    auto tail = s.good.substr(s.good.rfind('.'));
-    tail[5] = tail[5] == 'A' ? 'B' : 'A';
-    for (std::size_t size = token_bytes_max; size != 0; --size) {
-        auto token = header + "." + std::string(size, 'A') + tail;
-        if (check.verify(token, at_noon).error() == refusal::bad_signature) {
-            return token;
-        }
+/// `count` tokens as they would be signed, without the price of signing them all: random claims and
+/// a random signature, for what only the cache looks at.
+std::vector<std::string> many_tokens(std::size_t count) {
+    const scene s(algorithm::es256);
+    std::vector<std::string> tokens;
+    const auto header = s.good.substr(0, s.good.find('.') + 1);
+    std::array<std::uint8_t, 64> signature;
+    for (std::size_t i = 0; i < count; ++i) {
+        random_bytes(signature);
+        tokens.push_back(header + base64url_encode(as_bytes(claims_text())) + "." +
+                         base64url_encode(signature));
     }
-    throw std::logic_error("no junk reaches the signature");
+    return tokens;
 }
 
-// Every stranger can send these, but for the two named our_key: those are signed, so only we could
-// make them.
-const refused_kind kinds[] = {
-    {"bad_signature",
-     [](const scene& s) {
-         auto token = s.good;
-         auto& c = token[token.rfind('.') + 5];
-         c = c == 'A' ? 'B' : 'A';
-         return token;
-     }},
-    // The longest text whose signature is looked at.
-    {"bad_signature_longest",
-     [](const scene& s) { return longest_junk(s, s.good.substr(0, s.good.find('.'))); }},
-    {"bad_signature_longest_other_header",
-     [](const scene& s) {
-         return longest_junk(s, base64url_encode(as_bytes(" " + s.header(name(s.k.alg())))));
-     }},
-    {"bad_signature_other_header",
-     [](const scene& s) {
-         auto token = s.forge(" " + s.header(name(s.k.alg())), payload_with(""));
-         auto& c = token[token.rfind('.') + 5];
-         c = c == 'A' ? 'B' : 'A';
-         return token;
-     }},
-    {"expired",
-     [](const scene& s) {
-         auto what = sample();
-         what.issued_at -= std::chrono::hours(1);
-         what.expires_at -= std::chrono::hours(1);
-         return s.forge(s.header(name(s.k.alg())), write_claims(us, what));
-     }},
-    {"our_key_expired_other_header",
-     [](const scene& s) {
-         auto what = sample();
-         what.issued_at -= std::chrono::hours(1);
-         what.expires_at -= std::chrono::hours(1);
-         return s.forge(" " + s.header(name(s.k.alg())), write_claims(us, what));
-     }},
-    {"none", [](const scene& s) { return s.forge(s.header("none"), payload_with("")); }},
-    {"unknown_key",
-     [](const scene& s) {
-         return s.forge(R"({"alg":"ES256","kid":"nobody","typ":"at+jwt"})", payload_with(""));
-     }},
-    {"crit",
-     [](const scene& s) {
-         return s.forge(s.header(name(s.k.alg()), R"(,"crit":["exp"])"), payload_with(""));
-     }},
-    {"many_header_members",
-     [](const scene& s) {
-         return s.forge(
-             s.header(name(s.k.alg()), R"(,"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1)"),
-             payload_with(""));
-     }},
-    {"our_key_many_unknown_claims",
-     [](const scene& s) {
-         return s.forge(s.header(name(s.k.alg())),
-                        payload_with(R"("a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"a":1,)"));
-     }},
-    {"4_kib", [](const scene&) { return std::string(4096, 'A'); }},
-    {"4_kib_of_dots", [](const scene&) { return std::string(4096, '.'); }},
-    {"1_mib", [](const scene&) { return std::string(1 << 20, 'A'); }},
-    {"five_segments", [](const scene& s) { return s.good + ".AAAA.AAAA"; }},
-    {"not_base64url",
-     [](const scene& s) {
-         auto token = s.good;
-         token.back() = '=';
-         return token;
-     }},
+/// As a receive buffer holds the token of a request: in the processor's cache whatever the number
+/// of sessions. The copy is part of what is measured; cache/copy_of_token is it alone.
+struct receive_buffer {
+    std::array<char, 1024> bytes;
+    std::string_view of(const std::string& token) {
+        std::memcpy(bytes.data(), token.data(), token.size());
+        return {bytes.data(), token.size()};
+    }
 };
+
+/// Sessions at random, all of them in a cache of twice their number.
+void cache_hit(benchmark::State& state) {
+    const auto count = static_cast<std::size_t>(state.range(0));
+    const auto tokens = many_tokens(count);
+    verified_cache cache(2 * count);
+    const auto what = sample();
+    for (const auto& token : tokens) {
+        cache.put(token, 1, what);
+    }
+    receive_buffer buffer;
+    std::uint64_t random = 1;
+    std::uint64_t misses = 0;
+    const auto before = allocations.load();
+    for (auto _ : state) {
+        random = random * 6364136223846793005 + 1442695040888963407;
+        const auto* const found = cache.find(buffer.of(tokens[(random >> 32) % count]), 1, at_noon);
+        misses += found == nullptr ? 1 : 0;
+        benchmark::DoNotOptimize(found);
+    }
+    count_allocations(state, before);
+    state.counters["misses"] =
+        benchmark::Counter(static_cast<double>(misses), benchmark::Counter::kAvgIterations);
+}
+
+/// What cache_hit does besides looking up.
+void copy_of_token(benchmark::State& state) {
+    const auto count = static_cast<std::size_t>(state.range(0));
+    const auto tokens = many_tokens(count);
+    receive_buffer buffer;
+    std::uint64_t random = 1;
+    for (auto _ : state) {
+        random = random * 6364136223846793005 + 1442695040888963407;
+        benchmark::DoNotOptimize(buffer.of(tokens[(random >> 32) % count]).data());
+        benchmark::ClobberMemory();
+    }
+}
+
+/// A token that is not there, in a full cache: what every first sight and every refusal pays more.
+void cache_miss(benchmark::State& state) {
+    const auto tokens = many_tokens(8192);
+    const auto others = many_tokens(1024);
+    verified_cache cache(8192);
+    for (const auto& token : tokens) {
+        cache.put(token, 1, sample());
+    }
+    std::size_t at = 0;
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(cache.find(others[++at % others.size()], 1, at_noon));
+    }
+}
+
+/// Sixteen times as many sessions as entries, in turn: every look-up misses, every put() evicts.
+void cache_churn(benchmark::State& state) {
+    constexpr std::size_t entries = 8192;
+    const auto tokens = many_tokens(16 * entries);
+    verified_cache cache(entries);
+    const auto what = sample();
+    std::size_t at = 0;
+    std::uint64_t hits = 0;
+    const auto before = allocations.load();
+    for (auto _ : state) {
+        const auto& token = tokens[++at % tokens.size()];
+        hits += cache.find(token, 1, at_noon) != nullptr ? 1 : 0;
+        cache.put(token, 1, what);
+    }
+    count_allocations(state, before);
+    state.counters["hits"] =
+        benchmark::Counter(static_cast<double>(hits), benchmark::Counter::kAvgIterations);
+}
 
 void register_all() {
     for (const auto alg :
@@ -340,17 +278,33 @@ void register_all() {
         const auto add = [&](const std::string& what, auto&& run) {
             benchmark::RegisterBenchmark((label + what).c_str(), run);
         };
+        const auto add_check = [&](const std::string& what, std::string (*make)(const scene&),
+                                   bool refuse) {
+            add(what,
+                [alg, make, refuse](benchmark::State& st) { check_cold(st, alg, make, refuse); });
+        };
         add("openssl_alone", [alg](benchmark::State& st) { openssl_alone(st, alg); });
-        add("cold", [alg](benchmark::State& st) { cold(st, alg); });
-        add("cached", [alg](benchmark::State& st) { cached(st, alg); });
-        add("cached_2000_tokens", [alg](benchmark::State& st) { cached_many(st, alg); });
         add("sign", [alg](benchmark::State& st) { sign(st, alg); });
-        for (const auto& kind : kinds) {
-            const auto make = kind.make;
-            add(std::string("refused/") + kind.name,
-                [alg, make](benchmark::State& st) { refused(st, alg, make); });
+        add("cached", [alg](benchmark::State& st) { cached(st, alg); });
+        add("cached_refusal", [alg](benchmark::State& st) { refused_behind_cache(st, alg); });
+        add_check("cold", nullptr, false);
+        for (const auto& kind : good_kinds) {
+            add_check(std::string("good/") + kind.name, kind.make, false);
+        }
+        for (const auto& kind : refused_kinds) {
+            add_check(std::string("refused/") + kind.name, kind.make, true);
+        }
+        for (const auto& kind : signed_kinds) {
+            add_check(std::string("signed/") + kind.name, kind.make, true);
         }
     }
+    benchmark::RegisterBenchmark("cache/hit", cache_hit)->Arg(1)->Arg(1000)->Arg(100000);
+    benchmark::RegisterBenchmark("cache/copy_of_token", copy_of_token)
+        ->Arg(1)
+        ->Arg(1000)
+        ->Arg(100000);
+    benchmark::RegisterBenchmark("cache/miss", cache_miss);
+    benchmark::RegisterBenchmark("cache/churn", cache_churn);
 }
 
 }  // namespace
