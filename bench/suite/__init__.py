@@ -1,0 +1,1 @@
+"""What bench/run and the sections (bench/sections/*.py) are made of."""
