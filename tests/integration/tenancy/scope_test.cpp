@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 namespace insula::test {
 namespace {
 
@@ -108,6 +110,12 @@ TEST_F(scope, G03_an_exclusive_connection_of_each_login_comes_back_clean_and_is_
             return lent.value().backend_pid();
         };
         const int first = backend();
+        // The lease's end only marks: until the pool has reset it, another would be opened.
+        const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        while (pool->stats().idle == 0) {
+            ASSERT_LT(std::chrono::steady_clock::now(), until) << pool->name();
+            std::this_thread::yield();
+        }
         EXPECT_EQ(backend(), first) << pool->name();
     }
 }
