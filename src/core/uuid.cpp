@@ -9,19 +9,36 @@
 namespace insula {
 namespace {
 
-constexpr char digits[] = "0123456789abcdef";
+/// Every request writes several: two digits at a time.
+constexpr auto digit_pairs = [] {
+    constexpr char digits[] = "0123456789abcdef";
+    std::array<std::array<char, 2>, 256> pairs{};
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+        pairs[i] = {digits[i >> 4U], digits[i & 15U]};
+    }
+    return pairs;
+}();
+
+constexpr auto digit_values = [] {
+    std::array<std::int8_t, 256> values{};
+    values.fill(-1);
+    for (int i = 0; i < 10; ++i) {
+        values[static_cast<std::size_t>('0' + i)] = static_cast<std::int8_t>(i);
+    }
+    for (int i = 0; i < 6; ++i) {
+        values[static_cast<std::size_t>('a' + i)] = static_cast<std::int8_t>(10 + i);
+        values[static_cast<std::size_t>('A' + i)] = static_cast<std::int8_t>(10 + i);
+    }
+    return values;
+}();
 
 constexpr int digit_value(char c) noexcept {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
+    return digit_values[static_cast<unsigned char>(c)];
+}
+
+char* write_digits(char* out, std::uint8_t byte) noexcept {
+    std::memcpy(out, digit_pairs[byte].data(), 2);
+    return out + 2;
 }
 
 constexpr bool hyphen_before(std::size_t byte) noexcept {
@@ -65,8 +82,7 @@ void uuid::write(char* out) const noexcept {
         if (hyphen_before(i)) {
             *out++ = '-';
         }
-        *out++ = digits[bytes[i] >> 4];
-        *out++ = digits[bytes[i] & 15];
+        out = write_digits(out, bytes[i]);
     }
 }
 
@@ -77,11 +93,10 @@ std::string uuid::str() const {
 }
 
 std::string uuid::hex() const {
-    std::string text;
-    text.reserve(32);
+    std::string text(32, '\0');
+    auto* out = text.data();
     for (const auto byte : bytes) {
-        text.push_back(digits[byte >> 4]);
-        text.push_back(digits[byte & 15]);
+        out = write_digits(out, byte);
     }
     return text;
 }
