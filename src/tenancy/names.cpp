@@ -33,7 +33,9 @@ void replace_all(std::string& text, std::string_view what, std::string_view by) 
 }  // namespace
 
 std::string tenant_name(tenant_id tenant) {
-    return "t_" + tenant.value().hex();
+    std::string name;
+    name.reserve(2 + 32);
+    return name.append("t_").append(tenant.value().hex());
 }
 
 std::optional<role_names> role_names::make(std::string_view prefix) {
