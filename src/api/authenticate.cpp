@@ -57,42 +57,22 @@ error not_ready(verdict found) {
     return tenancy::to_error(as);
 }
 
-using checked_claims = boost::system::result<token::claims, token::refusal>;
-
-/// A token that another process signed a moment ago may name a key that this one has not heard of
-/// yet: that is looked up, together with everybody else's, before it is refused.
-runtime::awaitable<checked_claims> verified(services& with, http::request& r,
-                                            std::string_view token) {
-    auto checked = with.tokens.check(token, with.identity.clock.now());
-    if (!checked && checked.error() == token::refusal::unknown_key &&
-        co_await with.identity.revoked.look_again(r.deadline)) {
-        checked = with.tokens.check(token, with.identity.clock.now());
-    }
-    co_return checked ? checked_claims(**checked) : checked_claims(checked.error());
-}
-
 result<> within_session_rate(services& with, const token::claims& who) {
     const auto& session = who.session.value().bytes;
     return within_rate(with, "session",
                        {reinterpret_cast<const char*>(session.data()), session.size()});
 }
 
-runtime::awaitable<result<>> find_tenant(services& with, user_context& context) {
-    if (!context.who.tenant) {
-        co_return result<>();
+/// A tenant that this process has not heard of.
+runtime::awaitable<result<>> meet_tenant(services& with, user_context& context) {
+    auto found = co_await with.identity.tenants.find(*context.who.tenant, context.request.deadline);
+    if (!found) {
+        co_return pg::to_error(found.error());
     }
-    context.tenant = with.identity.tenants.known(*context.who.tenant);
-    if (!context.tenant) {
-        auto found =
-            co_await with.identity.tenants.find(*context.who.tenant, context.request.deadline);
-        if (!found) {
-            co_return pg::to_error(found.error());
-        }
-        if (!*found) {
-            co_return invalid_token();
-        }
-        context.tenant = std::move(*found);
+    if (!*found) {
+        co_return invalid_token();
     }
+    context.tenant = std::move(*found);
     co_return result<>();
 }
 
@@ -148,13 +128,19 @@ runtime::awaitable<result<user_context>> authenticate(services& with, http::requ
     if (!token) {
         co_return token.error();
     }
-    const auto checked = co_await verified(with, r, *token);
+    // A token that another process signed a moment ago may name a key that this one has not heard
+    // of yet: that is looked up, together with everybody else's, before it is refused.
+    auto checked = with.tokens.check(*token, with.identity.clock.now());
+    if (!checked && checked.error() == token::refusal::unknown_key &&
+        co_await with.identity.revoked.look_again(r.deadline)) {
+        checked = with.tokens.check(*token, with.identity.clock.now());
+    }
     if (!checked) {
         observe::debug("token refused",
                        {{"why", token::name(checked.error())}, {"request_id", r.request_id}});
         co_return invalid_token();
     }
-    user_context context{{with, r}, *checked, nullptr};
+    user_context context{{with, r}, **checked, nullptr};
     auto found = with.identity.revoked.check(context.who);
     if (found == verdict::over) {
         co_return invalid_token();
@@ -162,8 +148,13 @@ runtime::awaitable<result<user_context>> authenticate(services& with, http::requ
     if (auto rate = within_session_rate(with, context.who); !rate) {
         co_return rate.error();
     }
-    if (auto known = co_await find_tenant(with, context); !known) {
-        co_return known.error();
+    if (context.who.tenant) {
+        context.tenant = with.identity.tenants.known(*context.who.tenant);
+        if (!context.tenant) {
+            if (auto met = co_await meet_tenant(with, context); !met) {
+                co_return met.error();
+            }
+        }
     }
     if (!agrees_with_header(r, context.tenant.get())) {
         co_return error(errc::tenant_mismatch,

@@ -4,6 +4,7 @@
 #include "insula/core/crypto.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace insula::api {
@@ -108,7 +109,10 @@ bool client_has(const http::request& r, std::string_view quoted) {
 }  // namespace
 
 std::string etag(std::int32_t version) {
-    return "\"v" + std::to_string(version) + "\"";
+    std::array<char, 16> text{'"', 'v'};  // 2 + 11 + 1 at most
+    auto* const end = std::to_chars(text.data() + 2, text.data() + text.size() - 1, version).ptr;
+    *end = '"';
+    return {text.data(), end + 1};
 }
 
 result<std::optional<if_match>> read_if_match(const http::request& r) {
@@ -134,7 +138,7 @@ result<std::optional<if_match>> read_if_match(const http::request& r) {
 }
 
 bool not_modified(const http::request& r, std::int32_t version) {
-    return client_has(r, etag(version));
+    return r.header("If-None-Match") && client_has(r, etag(version));
 }
 
 http::response answer_tagged(const http::request& r, std::int32_t version, std::string body) {

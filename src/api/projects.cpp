@@ -70,6 +70,9 @@ audit_id add_audited(tenancy::tenant_unit& work, const tenancy::tenant_scope& sc
     return audited;
 }
 
+/// Room for most of them at once; a longer one grows the text.
+constexpr std::size_t project_bytes_usual = 320;
+
 void write_project(json_writer& out, const pg::row& row) {
     out.begin_object()
         .member("id", row.get<project_id>(0))
@@ -82,6 +85,7 @@ void write_project(json_writer& out, const pg::row& row) {
 
 http::response answer_project(unsigned status, const pg::row& row) {
     std::string text;
+    text.reserve(project_bytes_usual);
     json_writer out(text);
     write_project(out, row);
     return http::response::json(status, std::move(text))
@@ -167,6 +171,7 @@ answer list_projects(member_context& c) {
     const auto& rows = answered->front();
     const int shown = std::min(rows.size(), *limit);
     std::string text;
+    text.reserve(project_bytes_usual * (static_cast<std::size_t>(shown) + 1));
     json_writer out(text);
     out.begin_object().key("items").begin_array();
     for (int i = 0; i < shown; ++i) {
