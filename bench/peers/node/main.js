@@ -33,7 +33,8 @@ function serve() {
     (digits) => (digits || '.').padEnd(7, '0')) + 'Z';
   pg.types.setTypeParser(1184, time);
   const pool = new pg.Pool({
-    host: process.env.PEER_SOCKET, user: process.env.PEER_USER, database: process.env.PEER_DATABASE_NAME,
+    host: process.env.PEER_SOCKET, user: process.env.PEER_USER, password: process.env.PEER_PASSWORD,
+    database: process.env.PEER_DATABASE_NAME,
     max: Math.max(1, Math.floor(Number(process.env.PEER_POOL) / processes)),
   });
   const app = fastify({ genReqId: () => randomBytes(16).toString('hex'), logger: false });
