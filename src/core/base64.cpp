@@ -24,29 +24,21 @@ constexpr decode_table url_table = make_table(url_alphabet);
 constexpr decode_table standard_table = make_table(standard_alphabet);
 
 std::string encode(bytes_view data, std::string_view alphabet, bool padded) {
-    std::string text;
-    text.reserve((data.size() + 2) / 3 * 4);
-    std::size_t i = 0;
-    for (; i + 3 <= data.size(); i += 3) {
-        const std::uint32_t group =
-            std::uint32_t{data[i]} << 16 | std::uint32_t{data[i + 1]} << 8 | data[i + 2];
-        text.push_back(alphabet[group >> 18]);
-        text.push_back(alphabet[group >> 12 & 63]);
-        text.push_back(alphabet[group >> 6 & 63]);
-        text.push_back(alphabet[group & 63]);
+    const std::size_t left = data.size() % 3;
+    const std::size_t tail = left == 0 ? 0 : padded ? 4 : left + 1;
+    std::string text(data.size() / 3 * 4 + tail, '=');
+    char* out = text.data();
+    const auto put = [&](std::uint32_t group, std::size_t characters) {
+        for (std::size_t i = 0; i < characters; ++i) {
+            *out++ = alphabet[group >> (18 - 6 * i) & 63];
+        }
+    };
+    const std::uint8_t* at = data.data();
+    for (std::size_t groups = data.size() / 3; groups != 0; --groups, at += 3) {
+        put(std::uint32_t{at[0]} << 16 | std::uint32_t{at[1]} << 8 | at[2], 4);
     }
-    const std::size_t left = data.size() - i;
-    if (left > 0) {
-        const std::uint32_t group =
-            std::uint32_t{data[i]} << 16 | (left == 2 ? std::uint32_t{data[i + 1]} << 8 : 0);
-        text.push_back(alphabet[group >> 18]);
-        text.push_back(alphabet[group >> 12 & 63]);
-        if (left == 2) {
-            text.push_back(alphabet[group >> 6 & 63]);
-        }
-        if (padded) {
-            text.append(left == 2 ? "=" : "==");
-        }
+    if (left != 0) {
+        put(std::uint32_t{at[0]} << 16 | (left == 2 ? std::uint32_t{at[1]} << 8 : 0), left + 1);
     }
     return text;
 }

@@ -8,12 +8,13 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 namespace insula {
 namespace {
 
 // Bytes that may stand in a JSON string as they are; everything from 0x80 on is looked at by code
-// point.
+// point. plain_size() says the same for eight bytes at a time.
 constexpr std::array<bool, 256> plain = [] {
     std::array<bool, 256> table{};
     for (std::size_t i = 0x20; i < 0x80; ++i) {
@@ -21,6 +22,35 @@ constexpr std::array<bool, 256> plain = [] {
     }
     return table;
 }();
+
+constexpr std::uint64_t eight_of(unsigned char byte) {
+    return byte * 0x0101010101010101ULL;
+}
+
+// A high bit where a byte is not plain. Exact unless a lower byte is not plain either (a borrow or
+// a carry goes upwards only), so zero means that all eight are.
+constexpr std::uint64_t not_plain(std::uint64_t word) noexcept {
+    const auto zero_bytes = [](std::uint64_t of) { return (of - eight_of(1)) & ~of; };
+    const auto below_space = (word - eight_of(0x20)) & ~word;
+    return (word | below_space | zero_bytes(word ^ eight_of('"')) |
+            zero_bytes(word ^ eight_of('\\')) | zero_bytes(word ^ eight_of(0x7f))) &
+           eight_of(0x80);
+}
+
+// How many bytes at the front stand as they are: nearly always all of them.
+std::size_t plain_size(std::string_view text) noexcept {
+    std::size_t run = 0;
+    for (std::uint64_t word = 0; run + sizeof word <= text.size(); run += sizeof word) {
+        std::memcpy(&word, text.data() + run, sizeof word);
+        if (not_plain(word) != 0) {
+            break;
+        }
+    }
+    while (run < text.size() && plain[static_cast<unsigned char>(text[run])]) {
+        ++run;
+    }
+    return run;
+}
 
 void append_escaped_ascii(std::string& out, unsigned char c) {
     constexpr char digits[] = "0123456789abcdef";
@@ -77,10 +107,7 @@ void append_number(std::string& out, Number number) {
 void append_json_string(std::string& out, std::string_view text) {
     out.push_back('"');
     while (!text.empty()) {
-        std::size_t run = 0;
-        while (run < text.size() && plain[static_cast<unsigned char>(text[run])]) {
-            ++run;
-        }
+        const auto run = plain_size(text);
         out.append(text.data(), run);
         text.remove_prefix(run);
         if (text.empty()) {

@@ -1,18 +1,30 @@
 #include "insula/core/time.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 namespace insula {
 namespace {
 
 using namespace std::chrono;
 
-void put(char*& out, unsigned value, int width) noexcept {
-    for (int i = width - 1; i >= 0; --i) {
-        out[i] = static_cast<char>('0' + value % 10);
-        value /= 10;
+constexpr auto digit_pairs = [] {
+    std::array<char, 200> pairs{};
+    for (std::size_t i = 0; i < 100; ++i) {
+        pairs[2 * i] = static_cast<char>('0' + i / 10);
+        pairs[2 * i + 1] = static_cast<char>('0' + i % 10);
     }
-    out += width;
+    return pairs;
+}();
+
+/// `value` < 100, and what stands between it and the next number; null for nothing.
+void put(char*& out, unsigned value, char after = '\0') noexcept {
+    std::memcpy(out, &digit_pairs[2U * value], 2);
+    out += 2;
+    if (after != '\0') {
+        *out++ = after;
+    }
 }
 
 // Reads decimal digits from the front of a text; every read fails for good once one has failed.
@@ -94,20 +106,20 @@ void write_rfc3339(timestamp at, char* out) noexcept {
     at = std::clamp(at, first, last);
     const auto day = floor<days>(at);
     const year_month_day date(day);
-    const hh_mm_ss<microseconds> clock(at - day);
-    put(out, static_cast<unsigned>(static_cast<int>(date.year())), 4);
-    *out++ = '-';
-    put(out, static_cast<unsigned>(date.month()), 2);
-    *out++ = '-';
-    put(out, static_cast<unsigned>(date.day()), 2);
-    *out++ = 'T';
-    put(out, static_cast<unsigned>(clock.hours().count()), 2);
-    *out++ = ':';
-    put(out, static_cast<unsigned>(clock.minutes().count()), 2);
-    *out++ = ':';
-    put(out, static_cast<unsigned>(clock.seconds().count()), 2);
-    *out++ = '.';
-    put(out, static_cast<unsigned>(clock.subseconds().count()), 6);
+    const auto year_number = static_cast<unsigned>(static_cast<int>(date.year()));
+    const auto in_day = static_cast<std::uint64_t>((at - day).count());
+    const auto second = static_cast<unsigned>(in_day / 1'000'000);
+    const auto micro = static_cast<unsigned>(in_day % 1'000'000);
+    put(out, year_number / 100);
+    put(out, year_number % 100, '-');
+    put(out, static_cast<unsigned>(date.month()), '-');
+    put(out, static_cast<unsigned>(date.day()), 'T');
+    put(out, second / 3600, ':');
+    put(out, second / 60 % 60, ':');
+    put(out, second % 60, '.');
+    put(out, micro / 10'000);
+    put(out, micro / 100 % 100);
+    put(out, micro % 100);
     *out = 'Z';
 }
 

@@ -18,6 +18,32 @@ std::string as_json(std::string_view text) {
 
 }  // namespace
 
+// The writer looks at eight bytes at a time: whatever stands at any place in such a group must be
+// seen, and nothing else must be.
+TEST(json_writer, treats_a_byte_alike_wherever_it_stands) {
+    for (unsigned code = 0; code < 256; ++code) {
+        const auto c = static_cast<char>(code);
+        const auto alone = as_json({&c, 1});
+        const auto escaped = alone.substr(1, alone.size() - 2);
+        for (std::size_t size = 1; size <= 25; ++size) {
+            for (std::size_t at = 0; at < size; ++at) {
+                std::string text(size, '~');
+                text[at] = c;
+                const auto expected =
+                    "\"" + std::string(at, '~') + escaped + std::string(size - at - 1, '~') + "\"";
+                ASSERT_EQ(as_json(text), expected) << code << " at " << at << " of " << size;
+            }
+        }
+    }
+}
+
+TEST(json_writer, escapes_neighbours_one_by_one) {
+    EXPECT_EQ(as_json("\"\\\x1f\x7f !#[]~"), R"("\"\\\u001f\u007f !#[]~")");
+    EXPECT_EQ(as_json("\x20\x1f\x20\x20\x20\x20\x20\x20"), "\" \\u001f      \"");
+    EXPECT_EQ(as_json("!\"!!!!!!#\\####]]\x7e\x7f\x80"),
+              "\"!\\\"!!!!!!#\\\\####]]~\\u007f\xef\xbf\xbd\"");
+}
+
 TEST(json_writer, puts_commas_and_colons) {
     std::string out;
     json_writer json(out);

@@ -59,6 +59,33 @@ TEST(text, nfkc_casefold_makes_look_alikes_equal) {
     EXPECT_EQ(nfkc_casefold(""), "");
 }
 
+// Texts of ASCII only take a way of their own; one other letter sends them through Unicode's.
+TEST(text, nfkc_casefold_of_ascii_is_unicodes) {
+    for (unsigned first = 0; first < 128; ++first) {
+        for (unsigned second = 0; second < 128; ++second) {
+            const std::string text{static_cast<char>(first), static_cast<char>(second)};
+            const auto with_unicode = nfkc_casefold(text + "\xc3\xa9");
+            ASSERT_TRUE(with_unicode) << first << " " << second;
+            ASSERT_EQ(*nfkc_casefold(text) + "\xc3\xa9", *with_unicode) << first << " " << second;
+        }
+    }
+}
+
+TEST(text, valid_utf8_sees_a_bad_byte_anywhere) {
+    for (std::size_t size = 1; size <= 25; ++size) {
+        for (std::size_t at = 0; at < size; ++at) {
+            std::string text(size, 'a');
+            EXPECT_TRUE(valid_utf8(text));
+            text[at] = '\xff';
+            EXPECT_FALSE(valid_utf8(text)) << at << " of " << size;
+            if (at + 1 < size) {
+                text.replace(at, 2, "\xc3\xa9");
+                EXPECT_TRUE(valid_utf8(text)) << at << " of " << size;
+            }
+        }
+    }
+}
+
 TEST(text, nfkc_casefold_of_its_result_changes_nothing) {
     for (char32_t c = 1; c < 0x20000; ++c) {
         if (c >= 0xd800 && c < 0xe000) {

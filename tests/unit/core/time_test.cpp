@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <ctime>
+
 using namespace insula;
 using namespace std::chrono;
 
@@ -19,6 +22,26 @@ TEST(rfc3339, writes_six_digits_and_z) {
     EXPECT_EQ(rfc3339(timestamp()), "1970-01-01T00:00:00.000000Z");
     EXPECT_EQ(rfc3339(at(1969, 12, 31, 23, 59, 59, 999999)), "1969-12-31T23:59:59.999999Z");
     EXPECT_EQ(rfc3339(at(2024, 2, 29)), "2024-02-29T00:00:00.000000Z");
+}
+
+TEST(rfc3339, writes_what_the_c_library_writes) {
+    std::uint64_t random = 1;
+    for (int i = 0; i < 20'000; ++i) {
+        random = random * 6364136223846793005 + 1442695040888963407;
+        // Years 0 to 9999.
+        const auto micros = static_cast<std::int64_t>((random >> 8) % 315'569'520'000'000'000) -
+                            62'167'219'200'000'000;
+        const timestamp t{microseconds(micros)};
+        const auto second = floor<seconds>(t);
+        const std::time_t raw = second.time_since_epoch().count();
+        std::tm parts{};
+        ASSERT_NE(gmtime_r(&raw, &parts), nullptr);
+        char text[64];
+        std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ",
+                      parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
+                      parts.tm_min, parts.tm_sec, static_cast<int>((t - second).count()));
+        ASSERT_EQ(rfc3339(t), text);
+    }
 }
 
 TEST(rfc3339, clamps_years_that_have_no_four_digits) {
