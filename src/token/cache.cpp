@@ -125,12 +125,22 @@ struct verified_cache::state {
         return {};
     }
 
+    auto empty_ways(std::size_t at) const noexcept {
+        const auto& tags = buckets[at].tags;
+        return std::count(tags.begin(), tags.end(), std::uint64_t{0});
+    }
+
     /// Where to put a new one: an empty slot, or one whose verdict is void, or the one not used for
-    /// longest.
+    /// longest. Of two buckets with room the emptier: filling the first one first loses tokens of a
+    /// half-empty cache.
     place victim(std::uint64_t tag, std::uint64_t generation) const noexcept {
+        auto candidates = buckets_of(tag);
+        if (empty_ways(candidates[1]) > empty_ways(candidates[0])) {
+            std::swap(candidates[0], candidates[1]);
+        }
         place best;
         std::uint64_t best_rank = ~std::uint64_t{0};
-        for (const auto at : buckets_of(tag)) {
+        for (const auto at : candidates) {
             for (std::size_t way = 0; way < ways; ++way) {
                 const auto rank = rank_of(at, way, generation);
                 if (rank < best_rank) {
