@@ -121,6 +121,8 @@ struct token_kind {
 
 /// Good ones besides the plain one: what a refused token of the same spelling is compared with.
 inline const token_kind good_kinds[] = {
+    {"not_before",
+     [](const scene& s) { return s.forge(s.header(), claims_text(R"("nbf":1795435200,)")); }},
     {"other_header", [](const scene& s) { return s.forge(s.other_header(), claims_text()); }},
     {"eight_unknown_claims",
      [](const scene& s) { return s.forge(s.header(), claims_text(eight_unknown)); }},
