@@ -32,20 +32,39 @@ bool has_no_body(unsigned status) noexcept {
     return status < 200 || status == 204 || status == 304;
 }
 
-void append_line(std::string& out, std::string_view name, std::string_view value) {
-    out.append(name).append(": ").append(value).append("\r\n");
-}
+/// Writes where there is room: the caller has made as much as all parts may take.
+class lines {
+public:
+    explicit lines(char* at) : at_(at) {}
+    template <class... Parts>
+    lines& add(const Parts&... parts) {
+        (put(parts), ...);
+        return *this;
+    }
+    char* at() const noexcept { return at_; }
 
-void append_security(std::string& out, const response& r) {
+private:
+    void put(std::string_view text) noexcept {
+        if (!text.empty())
+            std::memcpy(at_, text.data(), text.size());
+        at_ += text.size();
+    }
+    char* at_;
+};
+
+/// Beyond what the response and the context bring along.
+constexpr std::size_t own_bytes_max = security_fields_and_defaults.size() + 256;
+
+void add_security(lines& out, const response& r) {
     if (r.cache_control().empty() && r.content_security_policy().empty()) {
-        out.append(security_fields_and_defaults);
+        out.add(security_fields_and_defaults);
         return;
     }
-    out.append(security_fields);
-    append_line(out, "Cache-Control",
-                r.cache_control().empty() ? default_cache_control : r.cache_control());
-    append_line(out, "Content-Security-Policy",
-                r.content_security_policy().empty() ? default_policy : r.content_security_policy());
+    out.add(
+        security_fields,
+        "Cache-Control: ", r.cache_control().empty() ? default_cache_control : r.cache_control(),
+        "\r\nContent-Security-Policy: ",
+        r.content_security_policy().empty() ? default_policy : r.content_security_policy(), "\r\n");
 }
 
 }  // namespace
@@ -74,31 +93,35 @@ std::string_view date_line() noexcept {
 }
 
 void write_head(std::string& out, const response& r, const answer_context& context) {
+    const auto before = out.size();
+    out.resize(before + own_bytes_max + reason(r.status()).size() + r.content_type().size() +
+               context.request_id.size() + r.cache_control().size() +
+               r.content_security_policy().size() + context.cors_fields.size() + r.fields().size());
+    lines head(out.data() + before);
     if (r.status() == 200) {
-        out.append("HTTP/1.1 200 OK\r\n");
+        head.add("HTTP/1.1 200 OK\r\n");
     } else {
-        out.append("HTTP/1.1 ")
-            .append(fmt::format_int(r.status()).c_str())
-            .append(" ")
-            .append(reason(r.status()))
-            .append("\r\n");
+        const fmt::format_int status(r.status());
+        head.add("HTTP/1.1 ", std::string_view(status.data(), status.size()), " ",
+                 reason(r.status()), "\r\n");
     }
-    out.append(date_line());
+    head.add(date_line());
     if (!has_no_body(r.status())) {
         if (!r.content_type().empty())
-            append_line(out, "Content-Type", r.content_type());
+            head.add("Content-Type: ", r.content_type(), "\r\n");
         const fmt::format_int length(r.body().size());
-        append_line(out, "Content-Length", {length.data(), length.size()});
+        head.add("Content-Length: ", std::string_view(length.data(), length.size()), "\r\n");
     }
-    append_line(out, "X-Request-ID", context.request_id);
-    append_security(out, r);
-    out.append(context.cors_fields).append(r.fields());
+    head.add("X-Request-ID: ", context.request_id, "\r\n");
+    add_security(head, r);
+    head.add(context.cors_fields, r.fields());
     if (context.close) {
-        out.append("Connection: close\r\n");
+        head.add("Connection: close\r\n");
     } else if (context.http10) {
-        out.append("Connection: keep-alive\r\n");
+        head.add("Connection: keep-alive\r\n");
     }
-    out.append("\r\n");
+    head.add("\r\n");
+    out.resize(static_cast<std::size_t>(head.at() - out.data()));
 }
 
 std::string_view body_to_send(const response& r, const answer_context& context) noexcept {

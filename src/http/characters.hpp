@@ -24,8 +24,21 @@ inline constexpr auto value_table = [] {
     return t;
 }();
 
+/// Of a host name, as far as we take any.
+inline constexpr auto host_table = [] {
+    std::array<bool, 256> t{};
+    for (const char c :
+         std::string_view("-._~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
+        t[static_cast<unsigned char>(c)] = true;
+    }
+    return t;
+}();
+
 constexpr bool token_char(char c) noexcept {
     return token_table[static_cast<unsigned char>(c)];
+}
+constexpr bool host_char(char c) noexcept {
+    return host_table[static_cast<unsigned char>(c)];
 }
 constexpr bool digit(char c) noexcept {
     return c >= '0' && c <= '9';

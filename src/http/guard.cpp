@@ -3,6 +3,7 @@
 #include "http/characters.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 namespace insula::http {
@@ -12,30 +13,58 @@ bool all_digits(std::string_view text) noexcept {
     return !text.empty() && std::all_of(text.begin(), text.end(), digit);
 }
 
-struct line {
-    bool ok = false;
-    bool http11 = false;
-};
+/// Neither of the two loops below leaves early: compilers turn such loops into a few instructions
+/// for sixteen octets, and nearly always all octets are right.
+bool target_characters(std::string_view text) noexcept {
+    // No control characters, no octets above ASCII (a URI has none), and a fragment is never sent.
+    bool bad = false;
+    for (const char c : text)
+        bad |= static_cast<signed char>(c) <= ' ' || c == 0x7f || c == '#';
+    return !bad;
+}
 
-line check_request_line(std::string_view text) noexcept {
+/// As value_table.
+bool value_characters(std::string_view text) noexcept {
+    bool bad = false;
+    for (const char c : text)
+        bad |= (static_cast<unsigned char>(c) < ' ' && c != '\t') || c == 0x7f;
+    return !bad;
+}
+
+bool parse_request_line(std::string_view text, message_head& head) noexcept {
     constexpr std::size_t method_bytes_max = 32;
     const auto method_end = text.find(' ');
     if (method_end > method_bytes_max)  // as npos is
-        return {};
-    if (!is_token(text.substr(0, method_end)))
-        return {};
+        return false;
+    head.method = text.substr(0, method_end);
+    if (!is_token(head.method))
+        return false;
     auto rest = text.substr(method_end + 1);
     const auto target_end = rest.find(' ');
     if (target_end == 0 || target_end == std::string_view::npos)
-        return {};
-    for (const char c : rest.substr(0, target_end)) {
-        // No control characters, no octets above ASCII (a URI has none), and a fragment is never
-        // sent.
-        if (c <= ' ' || c == 0x7f || static_cast<signed char>(c) < 0 || c == '#')
-            return {};
-    }
+        return false;
+    head.target = rest.substr(0, target_end);
     const auto version = rest.substr(target_end + 1);
-    return {version == "HTTP/1.1" || version == "HTTP/1.0", version == "HTTP/1.1"};
+    head.http11 = version == "HTTP/1.1";
+    return (head.http11 || version == "HTTP/1.0") && target_characters(head.target);
+}
+
+/// Options of a Connection field; elements of the list may be empty (RFC 9110 5.6.1.2). `close` and
+/// `keep-alive` of Proxy-Connection mean nothing, but it has the same form.
+bool parse_connection(std::string_view options, bool proxy, message_head& head) noexcept {
+    while (true) {
+        const auto comma = options.find(',');
+        const auto option = trim_ows(options.substr(0, comma));
+        if (!option.empty() && !is_token(option))
+            return false;
+        if (!proxy) {
+            head.says_close = head.says_close || iequals(option, "close");
+            head.says_keep_alive = head.says_keep_alive || iequals(option, "keep-alive");
+        }
+        if (comma == std::string_view::npos)
+            return true;
+        options.remove_prefix(comma + 1);
+    }
 }
 
 /// The fields that decide where a message ends or whether it is ours, counted while the header is
@@ -44,7 +73,8 @@ struct framing_fields {
     unsigned content_lengths = 0, codings = 0, hosts = 0, expectations = 0;
     std::string_view content_length, coding, host, expectation;
 
-    void see(std::string_view name, std::string_view value) noexcept {
+    /// False: malformed.
+    bool see(std::string_view name, std::string_view value, message_head& head) noexcept {
         switch (name.size()) {
             case 4:
                 if (iequals(name, "host"))
@@ -54,9 +84,17 @@ struct framing_fields {
                 if (iequals(name, "expect"))
                     ++expectations, expectation = value;
                 break;
+            case 10:
+                if (iequals(name, "connection"))
+                    return parse_connection(value, false, head);
+                break;
             case 14:
                 if (iequals(name, "content-length"))
                     ++content_lengths, content_length = value;
+                break;
+            case 16:
+                if (iequals(name, "proxy-connection"))
+                    return parse_connection(value, true, head);
                 break;
             case 17:
                 if (iequals(name, "transfer-encoding"))
@@ -65,6 +103,7 @@ struct framing_fields {
             default:
                 break;
         }
+        return true;
     }
 };
 
@@ -91,7 +130,8 @@ bool known_codings_then_chunked(std::string_view value) noexcept {
     }
 }
 
-refusal check_framing(const framing_fields& f, bool http11) noexcept {
+refusal check_framing(const framing_fields& f, message_head& head) noexcept {
+    const bool http11 = head.http11;
     if (f.content_lengths + f.codings > 1)
         return refusal::malformed;
     if (f.codings == 1) {
@@ -107,6 +147,8 @@ refusal check_framing(const framing_fields& f, bool http11) noexcept {
         constexpr std::size_t digits_max = 18;  // more overflows 64 bits; no body is that long
         if (f.content_length.size() > digits_max)
             return refusal::body_too_large;
+        std::from_chars(f.content_length.data(), f.content_length.data() + f.content_length.size(),
+                        head.content_length);
     }
     if (f.hosts > 1 || (http11 && f.hosts == 0))
         return refusal::malformed;
@@ -115,6 +157,7 @@ refusal check_framing(const framing_fields& f, bool http11) noexcept {
     if (f.expectations > 0 && http11) {
         if (f.expectations > 1 || !iequals(f.expectation, "100-continue"))
             return refusal::expectation;
+        head.expects_continue = true;
     }
     return refusal::none;
 }
@@ -159,11 +202,8 @@ bool valid_host(std::string_view host) noexcept {
         const auto label = host.substr(0, colon);
         if (label.empty())
             return false;
-        for (const char c : label) {
-            const bool alnum = digit(c) || (lower(c) >= 'a' && lower(c) <= 'z');
-            if (!alnum && c != '-' && c != '.' && c != '_' && c != '~')
-                return false;
-        }
+        if (!std::all_of(label.begin(), label.end(), host_char))
+            return false;
         if (colon != std::string_view::npos)
             port = host.substr(colon);
     }
@@ -201,17 +241,14 @@ header_scanner::found header_scanner::scan(std::string_view data, std::size_t by
     return {};
 }
 
-refusal check_header(std::string_view header, std::size_t fields_max) noexcept {
+refusal parse_header(std::string_view header, std::size_t fields_max, message_head& head,
+                     std::vector<field>& fields) {
     auto end = header.find("\r\n");
-    if (end == std::string_view::npos)
-        return refusal::malformed;
-    const auto first = check_request_line(header.substr(0, end));
-    if (!first.ok)
+    if (end == std::string_view::npos || !parse_request_line(header.substr(0, end), head))
         return refusal::malformed;
     header.remove_prefix(end + 2);
 
     framing_fields framing;
-    std::size_t fields = 0;
     while ((end = header.find("\r\n")) != 0) {
         if (end == std::string_view::npos)
             return refusal::malformed;
@@ -222,19 +259,21 @@ refusal check_header(std::string_view header, std::size_t fields_max) noexcept {
         // A fold starts with white space, white space before the colon is no token: both end here.
         if (colon == 0 || colon == text.size() || text[colon] != ':')
             return refusal::malformed;
-        const auto value = text.substr(colon + 1);
-        for (const char c : value) {
-            if (!value_table[static_cast<unsigned char>(c)])
-                return refusal::malformed;
-        }
-        if (++fields > fields_max)
+        const auto name = text.substr(0, colon);
+        auto value = text.substr(colon + 1);
+        if (!value_characters(value))
+            return refusal::malformed;
+        if (fields.size() == fields_max)
             return refusal::header_too_large;
-        framing.see(text.substr(0, colon), trim_ows(value));
+        value = trim_ows(value);
+        fields.push_back({name, value});
+        if (!framing.see(name, value, head))
+            return refusal::malformed;
         header.remove_prefix(end + 2);
     }
     if (header.size() != 2)
         return refusal::malformed;
-    return check_framing(framing, first.http11);
+    return check_framing(framing, head);
 }
 
 }  // namespace insula::http

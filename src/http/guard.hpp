@@ -1,11 +1,14 @@
 #pragma once
-// The framing guard: looks at the raw octets before Beast does and refuses every message about
-// whose end two parties could disagree (RFC 9112, FACTS.md 5). It only ever refuses; what a message
-// means is read from Beast's parser.
+// The framing guard: reads the header, and refuses every message about whose end two parties could
+// disagree (RFC 9112, FACTS.md 5). A body that follows is taken apart by Beast's parser, which has
+// then read the header as well and must have understood the same (reader.cpp).
+
+#include "insula/http/request.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 namespace insula::http {
 
@@ -40,9 +43,26 @@ private:
     std::size_t scanned_ = 0;  // no line feed before this
 };
 
+/// What a header says, as views of it.
+struct message_head {
+    std::string_view method;
+    std::string_view target;
+    bool http11 = false;
+    bool expects_continue = false;
+    bool chunked = false;
+    // Options of all Connection fields.
+    bool says_close = false;
+    bool says_keep_alive = false;
+    std::uint64_t content_length = 0;  // 0 as well where there is none
+
+    bool has_body() const noexcept { return chunked || content_length > 0; }
+};
+
 /// A complete header, from the method to the empty line: the request line, every field line,
-/// exactly one framing source, Host, Expect.
-refusal check_header(std::string_view header, std::size_t fields_max) noexcept;
+/// exactly one framing source, Host, Expect, Connection. Appends the fields; after a refusal both
+/// outputs mean nothing.
+refusal parse_header(std::string_view header, std::size_t fields_max, message_head& head,
+                     std::vector<field>& fields);
 
 /// Follows the chunked coding over the octets of a body as they arrive. Extensions are allowed,
 /// validated and bounded; trailers are refused.

@@ -16,46 +16,15 @@ constexpr std::size_t capacity_first =
     2 * 1024;  // most requests fit; ten thousand idle ones cost 20 MB
 constexpr std::size_t capacity_body = 16 * 1024;
 
-std::string_view view(boost::beast::string_view text) noexcept {
-    return {text.data(), text.size()};
-}
-
 }  // namespace
 
-void request_sink::on_request_impl(beast_http::verb, text method, text wanted, int version,
-                                   error_code&) {
-    method_token = view(method);
-    target = view(wanted);
-    http11 = version == 11;
-}
-
-void request_sink::on_field_impl(beast_http::field id, text name, text value, error_code&) {
-    fields_.push_back({view(name), view(value)});
-    if (id == beast_http::field::expect)
-        expect_continue = true;  // the guard lets no other expectation pass
-    if (id == beast_http::field::connection)
-        read_connection(view(value));
-}
-
-void request_sink::read_connection(std::string_view options) noexcept {
-    while (true) {
-        const auto comma = options.find(',');
-        const auto option = trim_ows(options.substr(0, comma));
-        says_close = says_close || iequals(option, "close");
-        says_keep_alive = says_keep_alive || iequals(option, "keep-alive");
-        if (comma == std::string_view::npos)
-            return;
-        options.remove_prefix(comma + 1);
-    }
-}
-
-std::size_t request_sink::on_body_impl(text body, error_code&) {
+std::size_t body_sink::on_body_impl(text body, error_code&) {
     if (keep_body)
         body_.append(body.data(), body.size());
     return body.size();
 }
 
-std::size_t request_sink::on_chunk_body_impl(std::uint64_t, text body, error_code& ec) {
+std::size_t body_sink::on_chunk_body_impl(std::uint64_t, text body, error_code& ec) {
     return on_body_impl(body, ec);
 }
 
@@ -133,35 +102,60 @@ request_reader::step request_reader::read_header() {
         return refuse(found.why);
     if (found.size == 0)
         return step::need_more;
-    head_.assign(data().substr(0, found.size));
-    begin_ += found.size;
-    if (const auto why = check_header(head_, limits_.fields_max); why != refusal::none)
+    const auto header = data().substr(0, found.size);
+    if (const auto why = parse_header(header, limits_.fields_max, message_, fields_);
+        why != refusal::none) {
         return refuse(why);
+    }
+    begin_ += found.size;
+    if (message_.has_body()) {
+        head_.assign(header);
+        if (!begin_body())
+            return refuse(refusal::malformed);
+    }
+    phase_ = phase::decide;
+    return step::head;
+}
 
-    sink_.emplace(fields_, body_);
+/// The buffer will be filled again: what looked into it looks into the copy. Beast reads that, too,
+/// and may not understand another message than we do.
+bool request_reader::begin_body() {
+    const char* const before = message_.method.data();
+    const auto moved = [&](std::string_view text) {
+        if (text.empty())
+            return std::string_view();  // which may point nowhere
+        return std::string_view(head_).substr(static_cast<std::size_t>(text.data() - before),
+                                              text.size());
+    };
+    message_.target = moved(message_.target);
+    for (auto& f : fields_)
+        f = {moved(f.name), moved(f.value)};
+    message_.method = moved(message_.method);
+
+    sink_.emplace(body_);
     sink_->header_limit(static_cast<std::uint32_t>(head_.size() + 1));
     sink_->body_limit(boost::none);  // accept_body() and the chunk guard keep the limit
     boost::beast::error_code ec;
     const auto used = sink_->put(boost::asio::buffer(head_), ec);
     if (ec || used != head_.size() || !sink_->is_header_done())
-        return refuse(refusal::malformed);
+        return false;
     sink_->eager(true);
-    phase_ = phase::decide;
-    return step::head;
+    return sink_->chunked() == message_.chunked &&
+           sink_->content_length().value_or(0) == message_.content_length;
 }
 
 void request_reader::accept_body(std::size_t bytes_max, bool keep) {
     BOOST_ASSERT(phase_ == phase::decide);
-    sink_->keep_body = keep;
-    if (sink_->is_done()) {
+    if (!message_.has_body()) {
         phase_ = phase::complete;
         return;
     }
-    if (sink_->content_length().value_or(0) > bytes_max) {
+    if (message_.content_length > bytes_max) {
         refuse(refusal::body_too_large);
         return;
     }
-    if (sink_->chunked()) {
+    sink_->keep_body = keep;
+    if (message_.chunked) {
         chunks_.emplace(chunk_guard::bounds{bytes_max, limits_.chunk_line_bytes_max,
                                             limits_.chunk_overhead_bytes_max});
         guarded_ = 0;
@@ -172,7 +166,7 @@ void request_reader::accept_body(std::size_t bytes_max, bool keep) {
 request_reader::step request_reader::read_body() {
     if (begin_ == end_)
         return step::need_more;
-    return sink_->chunked() ? read_chunks() : feed_parser(end_ - begin_);
+    return message_.chunked ? read_chunks() : feed_parser(end_ - begin_);
 }
 
 request_reader::step request_reader::read_chunks() {
@@ -208,10 +202,13 @@ void request_reader::next() {
     phase_ = phase::start;
     skipped_empty_line_ = false;
     scanner_.reset();
+    message_ = {};
     fields_.clear();
-    sink_.reset();
-    chunks_.reset();
-    guarded_ = 0;
+    if (sink_) {
+        sink_.reset();
+        chunks_.reset();
+        guarded_ = 0;
+    }
     if (body_.capacity() > kept_body_max) {
         release(body_);
     } else {

@@ -19,30 +19,21 @@
 
 namespace insula::http {
 
-/// What Beast's parser finds, kept as views (of the header's copy) and one body string: no `fields`
-/// container, no allocation once the vectors have grown.
-class request_sink final : public boost::beast::http::basic_parser<true> {
+/// Takes the body of a message apart, chunked or not. What it reads in the header on the way must
+/// agree with message_head.
+class body_sink final : public boost::beast::http::basic_parser<true> {
 public:
-    request_sink(std::vector<field>& fields, std::string& body) : fields_(fields), body_(body) {}
+    explicit body_sink(std::string& body) : body_(body) {}
 
-    std::string_view method_token;
-    std::string_view target;
-    bool http11 = false;
-    bool expect_continue = false;
     bool keep_body = true;
-    // Options of all Connection fields. Beast takes Proxy-Connection for one too, and on HTTP/1.0
-    // lets `keep-alive` win over `close`.
-    bool says_close = false;
-    bool says_keep_alive = false;
 
 private:
     using error_code = boost::beast::error_code;
     using text = boost::beast::string_view;
 
-    void on_request_impl(boost::beast::http::verb, text method, text target, int version,
-                         error_code&) override;
+    void on_request_impl(boost::beast::http::verb, text, text, int, error_code&) override {}
     void on_response_impl(int, text, int, error_code&) override {}
-    void on_field_impl(boost::beast::http::field, text name, text value, error_code&) override;
+    void on_field_impl(boost::beast::http::field, text, text, error_code&) override {}
     void on_header_impl(error_code&) override {}
     void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
     std::size_t on_body_impl(text body, error_code&) override;
@@ -50,9 +41,6 @@ private:
     std::size_t on_chunk_body_impl(std::uint64_t, text body, error_code&) override;
     void on_finish_impl(error_code&) override {}
 
-    void read_connection(std::string_view options) noexcept;
-
-    std::vector<field>& fields_;
     std::string& body_;
 };
 
@@ -95,17 +83,17 @@ public:
     bool has_leftover() const noexcept { return begin_ != end_; }
 
     // From `head` until next().
-    std::string_view method_token() const noexcept { return sink_->method_token; }
-    std::string_view target() const noexcept { return sink_->target; }
+    std::string_view method_token() const noexcept { return message_.method; }
+    std::string_view target() const noexcept { return message_.target; }
     std::span<const field> fields() const noexcept { return fields_; }
-    bool http11() const noexcept { return sink_->http11; }
+    bool http11() const noexcept { return message_.http11; }
     /// RFC 9112 9.3: `close` wins, then the version decides unless `keep-alive` was asked for.
     bool keep_alive() const noexcept {
-        return !sink_->says_close && (sink_->http11 || sink_->says_keep_alive);
+        return !message_.says_close && (message_.http11 || message_.says_keep_alive);
     }
-    bool expects_continue() const noexcept { return sink_->expect_continue && sink_->http11; }
+    bool expects_continue() const noexcept { return message_.expects_continue; }
     /// A body that is not empty, as far as the header tells.
-    bool has_body() const { return sink_->chunked() || sink_->content_length().value_or(0) > 0; }
+    bool has_body() const noexcept { return message_.has_body(); }
     /// From `message` until next().
     std::string_view body() const noexcept { return body_; }
     /// Memory the body takes beyond what every connection may keep.
@@ -121,6 +109,7 @@ private:
     step refuse(refusal why) noexcept;
     step skip_empty_line();
     step read_header();
+    bool begin_body();
     step read_body();
     step read_chunks();
     step feed_parser(std::size_t bytes);
@@ -135,10 +124,11 @@ private:
     refusal why_ = refusal::none;
     bool skipped_empty_line_ = false;
     header_scanner scanner_;
-    std::string head_;  // a copy, so that views stay while the buffer is filled again
+    message_head message_;  // these two look into the buffer, or into head_ while a body follows
     std::vector<field> fields_;
+    std::string head_;  // a copy: the buffer is filled again while the body arrives
     std::string body_;
-    std::optional<request_sink> sink_;
+    std::optional<body_sink> sink_;  // while a body follows
     std::optional<chunk_guard> chunks_;
     std::size_t guarded_ = 0;  // octets of the buffer the chunk guard has let pass
 };

@@ -24,7 +24,7 @@ method parse_method(std::string_view token) noexcept {
 
 std::optional<std::string_view> request::header(std::string_view wanted) const noexcept {
     for (const auto& f : fields) {
-        if (iequals(f.name, wanted))
+        if (f.name.size() == wanted.size() && iequals(f.name, wanted))
             return f.value;
     }
     return std::nullopt;

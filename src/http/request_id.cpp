@@ -3,15 +3,24 @@
 #include "insula/core/random.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <cstring>
 
 namespace insula::http {
 namespace {
 
-void append_hex(std::string& out, std::uint64_t value) {
-    static constexpr char digits[] = "0123456789abcdef";
-    for (int shift = 60; shift >= 0; shift -= 4)
-        out.push_back(digits[(value >> shift) & 15]);
+constexpr auto hex_pairs = [] {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::array<std::array<char, 2>, 256> pairs{};
+    for (std::size_t i = 0; i < pairs.size(); ++i)
+        pairs[i] = {digits[i / 16], digits[i % 16]};
+    return pairs;
+}();
+
+void write_hex(char* to, std::uint64_t value) noexcept {
+    for (int shift = 56; shift >= 0; shift -= 8, to += 2)
+        std::memcpy(to, hex_pairs[(value >> shift) & 0xff].data(), 2);
 }
 
 }  // namespace
@@ -33,9 +42,9 @@ void make_request_id(std::string& out) {
     mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ULL;
     mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
     mixed ^= mixed >> 31;
-    out.clear();
-    append_hex(out, thread);
-    append_hex(out, mixed);
+    out.resize(32);
+    write_hex(out.data(), thread);
+    write_hex(out.data() + 16, mixed);
 }
 
 }  // namespace insula::http

@@ -1,5 +1,6 @@
 #include "insula/http/response.hpp"
 
+#include "http/characters.hpp"
 #include "http/guard.hpp"
 
 #include <boost/assert.hpp>
@@ -32,10 +33,11 @@ response& response::set(std::string_view name, std::string_view value) & {
     if (!good_name)
         return *this;
     fields_.append(name).append(": ");
-    for (const char c : trim_ows(value)) {
-        const bool control = (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
-        fields_.push_back(control ? ' ' : c);
-    }
+    const auto start = fields_.size();
+    fields_.append(trim_ows(value));
+    std::replace_if(
+        fields_.begin() + static_cast<std::ptrdiff_t>(start), fields_.end(),
+        [](char c) { return !value_table[static_cast<unsigned char>(c)]; }, ' ');
     fields_.append("\r\n");
     return *this;
 }

@@ -85,22 +85,35 @@ void session::stop() noexcept {
         stream_.expires_at({steady::now()});
 }
 
+/// One frame for all that every request needs; what only some need are coroutines of their own.
 runtime::awaitable<void> session::run() {
     while (!closing_) {
         if (crowd_ != nullptr && reader_.has_leftover())
             co_await crowd_->pipelined_turn();
-        switch (co_await receive()) {
-            case outcome::message:
-                co_await answer();
-                break;
-            case outcome::refused:
-                co_await answer_refusal();
-                break;
-            case outcome::gone:
-                closing_ = true;
-                break;
+        auto now = look();
+        while (now == next::octets || now == next::say_continue) {
+            if (now == next::say_continue) {
+                now = co_await send_continue();
+            } else if (!begin_receive()) {
+                now = next::gone;
+            } else {
+                now = received(co_await stream_.read_some(reader_.prepare()));
+            }
         }
+        if (now == next::gone)
+            break;
+        if (now == next::refused) {
+            answer_ = refusal_answer();
+        } else {
+            request_.body = answer_ ? std::string_view() : reader_.body();
+            if (!answer_)
+                co_await serve_guarded();
+        }
+        sent((co_await stream_.write(begin_send())).has_value());
+        if (now == next::message)
+            end_request();
     }
+    closing_ = true;
     co_await linger();
     co_await stream_.close();
 }
@@ -113,41 +126,37 @@ runtime::awaitable<void> session::turn_away() {
     find_client();
     request_.method = method::other;
     match_.index = shared_.target.route_count();
-    co_await send(problem(error(errc::overloaded, "too many connections")));
+    answer_ = problem(error(errc::overloaded, "too many connections"));
+    sent((co_await stream_.write(begin_send())).has_value());
     co_await linger();
     co_await stream_.close();
 }
 
-/// Until a message is complete, refused, or nobody is there any more.
-runtime::awaitable<session::outcome> session::receive() {
+session::next session::look() {
     while (true) {
         switch (reader_.advance()) {
             case request_reader::step::head:
                 begin_request();
-                if (early_ && reader_.expects_continue() && reader_.has_body()) {
+                if (answer_ && reader_.expects_continue() && reader_.has_body()) {
                     // The client has not sent the body yet and need not: what follows cannot be
                     // told from a body.
                     closing_ = refused_ = true;
-                    co_return outcome::message;
+                    return next::message;
                 }
-                reader_.accept_body(body_bytes_max(), !early_);
-                if (reader_.in_body() && reader_.expects_continue() && !reader_.has_leftover() &&
-                    !co_await send_continue()) {
-                    co_return outcome::gone;
-                }
+                reader_.accept_body(body_bytes_max(), !answer_);
+                if (reader_.in_body() && reader_.expects_continue() && !reader_.has_leftover())
+                    return next::say_continue;
                 break;
             case request_reader::step::message:
                 // What came last counts as well: it is held for as long as the handler runs.
                 if (count_body())
-                    co_return outcome::message;
+                    return next::message;
                 break;
             case request_reader::step::refused:
-                co_return outcome::refused;
+                return next::refused;
             case request_reader::step::need_more:
-                if (!count_body())
-                    break;
-                if (!co_await fill())
-                    co_return refused_ ? outcome::refused : outcome::gone;
+                if (count_body())
+                    return next::octets;
                 break;
         }
     }
@@ -161,33 +170,41 @@ bool session::count_body() {
     return false;
 }
 
-/// Receives once. False: the connection is over, or refused_ says that the wait for the rest was.
-runtime::awaitable<bool> session::fill() {
+/// False: the server stops and nothing has begun.
+bool session::begin_receive() {
     const auto until = receive_deadline();
     if (waiting_idle_ && stopping_)
-        co_return false;
+        return false;
     // Whoever has sent half a header holds a place no more firmly than who has sent nothing.
     const bool waits = waiting_idle_ || waiting_for_ == waiting_for::header;
     if (waits && crowd_ != nullptr && served_ > 0 && !auto_hook<waiting_tag>::is_linked())
         begin_waiting(crowd_->kept);
     stream_.expires_at(until);
-    const auto got = co_await stream_.read_some(reader_.prepare());
+    return true;
+}
+
+session::next session::received(const boost::system::result<std::size_t>& got) {
     const bool idle = std::exchange(waiting_idle_, false);
     if (evicted_)
-        co_return false;  // whatever came: the place is another's
+        return next::gone;  // whatever came: the place is another's
     if (got) {
         reader_.commit(*got);
-        co_return true;
+        return look();
     }
-    if (idle) {
-        if (got.error() == boost::asio::error::timed_out && !stopping_)
-            shared_.record.idle_closed().add();
-        co_return false;
-    }
-    refused_ =
-        got.error() == boost::asio::error::timed_out || got.error() == boost::asio::error::eof;
     timed_out_ = got.error() == boost::asio::error::timed_out;
-    co_return false;
+    if (idle) {
+        if (timed_out_ && !stopping_)
+            shared_.record.idle_closed().add();
+        return next::gone;
+    }
+    refused_ = timed_out_ || got.error() == boost::asio::error::eof;
+    return refused_ ? next::refused : next::gone;
+}
+
+/// As of this turn of the loop: a limit of seconds may be early by the length of a turn.
+deadline session::within(std::chrono::nanoseconds span) const noexcept {
+    const auto now = stream_.get_executor().owner().now();
+    return span < steady::time_point::max() - now ? deadline{now + span} : deadline::never();
 }
 
 /// Each phase has its own limit, started once: slow trickles do not prolong it.
@@ -195,58 +212,46 @@ deadline session::receive_deadline() {
     const auto& l = shared_.options.limits;
     waiting_idle_ = reader_.idle();
     if (waiting_idle_)
-        return deadline::after(l.idle_timeout);
+        return within(l.idle_timeout);
     const auto phase = reader_.in_body() ? waiting_for::body : waiting_for::header;
     if (phase != waiting_for_) {
         waiting_for_ = phase;
-        phase_deadline_ =
-            deadline::after(phase == waiting_for::body ? l.body_timeout : l.header_timeout);
+        phase_deadline_ = within(phase == waiting_for::body ? l.body_timeout : l.header_timeout);
     }
     return phase_deadline_;
 }
 
-runtime::awaitable<bool> session::send_continue() {
+runtime::awaitable<session::next> session::send_continue() {
     static constexpr std::string_view line = "HTTP/1.1 100 Continue\r\n\r\n";
-    stream_.expires_at(deadline::after(shared_.options.limits.write_timeout));
-    co_return (co_await stream_.write(boost::asio::buffer(line))).has_value();
-}
-
-runtime::awaitable<void> session::answer() {
-    request_.body = early_ ? std::string_view() : reader_.body();
-    if (early_) {
-        response r = std::move(*early_);
-        early_.reset();
-        co_await send(std::move(r));
-    } else {
-        co_await send(co_await serve_guarded());
-    }
-    has_head_ = false;
-    waiting_for_ = waiting_for::nothing;
-    if (!closing_)
-        reader_.next();
-    (void)body_share_.resize(reader_.extra_bytes(), shared_.options.limits.bodies_bytes_max);
+    stream_.expires_at(within(shared_.options.limits.write_timeout));
+    const auto said = co_await stream_.write(boost::asio::buffer(line));
+    co_return said ? next::octets : next::gone;
 }
 
 /// The one place where a failure of any kind becomes an answer.
-runtime::awaitable<response> session::serve_guarded() {
+runtime::awaitable<void> session::serve_guarded() {
     const auto inside =
         place::take(shared_.record.now()->in_flight, shared_.options.limits.in_flight_max);
     if (!inside) {
         shared_.record.requests_refused().add();
-        co_return problem(errc::overloaded);
+        answer_ = problem(errc::overloaded);
+        co_return;
     }
     errc code = errc::internal;
     std::string what;
     try {
         auto outcome = co_await shared_.target.serve(request_, *match_.route);
-        if (outcome)
-            co_return std::move(*outcome);
+        if (outcome) {
+            answer_ = std::move(*outcome);
+            co_return;
+        }
         if (!outcome.error().internal().empty()) {
             observe::warn("request failed", {{"route", match_.route->pattern},
                                              {"request_id", request_.request_id},
                                              {"error", outcome.error()}});
         }
-        co_return problem(outcome.error());
+        answer_ = problem(outcome.error());
+        co_return;
     } catch (const infrastructure_error& e) {
         code = errc::overloaded;
         what = e.what();
@@ -259,10 +264,10 @@ runtime::awaitable<response> session::serve_guarded() {
                                                      {"request_id", request_.request_id},
                                                      {"code", code},
                                                      {"what", what}});
-    co_return problem(code);
+    answer_ = problem(code);
 }
 
-runtime::awaitable<void> session::answer_refusal() {
+response session::refusal_answer() {
     const auto why = timed_out_                       ? refusal::timeout
                      : reader_.why() == refusal::none ? refusal::malformed
                                                       : reader_.why();
@@ -282,54 +287,62 @@ runtime::awaitable<void> session::answer_refusal() {
         find_client();
         started_ = steady::now();
     }
-    co_await send(make_refusal(why, request_.request_id));
+    return make_refusal(why, request_.request_id);
 }
 
-bool session::must_close(const response& r) const {
-    return closing_ || stopping_ || r.closes() || !reader_.keep_alive() ||
+bool session::must_close() const {
+    return closing_ || stopping_ || answer_->closes() || !reader_.keep_alive() ||
            shared_.draining.load(std::memory_order_relaxed) ||
            served_ + 1 >= shared_.options.limits.requests_per_connection_max;
 }
 
-/// Writes the whole response within the write limit; a reader that is slower loses the connection.
-runtime::awaitable<void> session::send(response r) {
-    closing_ = closing_ || must_close(r);
+/// Puts the whole response together, to be written within the write limit.
+std::span<const boost::asio::const_buffer> session::begin_send() {
+    closing_ = must_close();
     ++served_;
     const bool http10 = has_head_ && !reader_.http11();
     const answer_context context{request_.request_id,
                                  shared_.origins.fields(request_.header("Origin")), closing_,
                                  http10, request_.method == method::head};
     out_.clear();
-    write_head(out_, r, context);
+    write_head(out_, *answer_, context);
     if (!cors_preflight_.empty())
         out_.insert(out_.size() - 2, cors_preflight_);
-    auto body = body_to_send(r, context);
+    auto body = body_to_send(*answer_, context);
     if (body.size() <= joined_body_max) {
         out_.append(body);
         body = {};
     }
-    stream_.expires_at(deadline::after(shared_.options.limits.write_timeout));
-    const std::array<boost::asio::const_buffer, 2> parts{
-        boost::asio::buffer(out_), boost::asio::const_buffer(body.data(), body.size())};
-    const auto sent = co_await stream_.write(std::span(parts).first(body.empty() ? 1 : 2));
-    if (!sent) {
+    stream_.expires_at(within(shared_.options.limits.write_timeout));
+    to_send_ = {boost::asio::buffer(out_), boost::asio::const_buffer(body.data(), body.size())};
+    return std::span(to_send_).first(body.empty() ? 1 : 2);
+}
+
+/// A reader that is slower than the limit loses the connection.
+void session::sent(bool all) {
+    if (!all) {
         closing_ = true;
         refused_ = false;  // nobody reads: no reason to linger
         shared_.record.slow_readers().add();
     }
-    finish(r);
+    const auto took = steady::now() - started_;
+    shared_.record.answered(match_.index, answer_->status(), took);
+    if (shared_.options.log_requests || answer_->status() >= 500)
+        log_request(took);
     if (out_.capacity() > kept_output_max)
         release(out_);
+    answer_.reset();
 }
 
-void session::finish(const response& r) {
-    const auto took = steady::now() - started_;
-    shared_.record.answered(match_.index, r.status(), took);
-    if (shared_.options.log_requests || r.status() >= 500)
-        log_request(r, took);
+void session::end_request() {
+    has_head_ = false;
+    waiting_for_ = waiting_for::nothing;
+    if (!closing_)
+        reader_.next();
+    (void)body_share_.resize(reader_.extra_bytes(), shared_.options.limits.bodies_bytes_max);
 }
 
-void session::log_request(const response& r, std::chrono::nanoseconds took) const {
+void session::log_request(std::chrono::nanoseconds took) const {
     if (!observe::log_enabled(observe::log_level::info))
         return;
     // A path that met no route may be a mistyped one with a secret in it: only patterns and
@@ -343,7 +356,7 @@ void session::log_request(const response& r, std::chrono::nanoseconds took) cons
                    {"method", name(request_.method)},
                    {"route", pattern},
                    {"path", path},
-                   {"status", r.status()},
+                   {"status", answer_->status()},
                    {"duration_ms", std::chrono::duration<double, std::milli>(took).count()},
                    {"request_id", request_.request_id},
                    {"client", request_.client},
@@ -356,7 +369,7 @@ runtime::awaitable<void> session::linger() {
     if (evicted_ || (!refused_ && !reader_.has_leftover()))
         co_return;
     stream_.shutdown_write();
-    stream_.expires_at(deadline::after(shared_.options.limits.linger_timeout));
+    stream_.expires_at(within(shared_.options.limits.linger_timeout));
     std::array<char, 4096> sink;
     std::size_t total = 0;
     while (total < lingered_bytes_max) {

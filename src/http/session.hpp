@@ -15,8 +15,10 @@
 
 #include <boost/intrusive/list.hpp>
 
+#include <array>
 #include <atomic>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -72,37 +74,42 @@ public:
     runtime::steady_clock::time_point since() const noexcept { return started_; }
 
 private:
-    enum class outcome : std::uint8_t { message, refused, gone };
+    /// What the octets that have arrived amount to.
+    enum class next : std::uint8_t { octets, say_continue, message, refused, gone };
     enum class waiting_for : std::uint8_t { nothing, header, body };
     using steady = runtime::steady_clock;
 
     void begin_waiting(waiting_sessions& among);
     void end_waiting() noexcept;
-    runtime::awaitable<outcome> receive();
+    next look();
     bool count_body();
-    runtime::awaitable<bool> fill();
-    runtime::awaitable<void> answer();
-    runtime::awaitable<void> answer_refusal();
-    runtime::awaitable<response> serve_guarded();
-    runtime::awaitable<void> send(response r);
-    runtime::awaitable<bool> send_continue();
+    bool begin_receive();
+    next received(const boost::system::result<std::size_t>& got);
+    runtime::awaitable<void> serve_guarded();
+    runtime::awaitable<next> send_continue();
     runtime::awaitable<void> linger();
 
+    response refusal_answer();
+    std::span<const boost::asio::const_buffer> begin_send();
+    void sent(bool all);
+    void end_request();
+    runtime::deadline within(std::chrono::nanoseconds span) const noexcept;
     runtime::deadline receive_deadline();
     void begin_request();
     void name_request();
     void find_client();
     ip_address forwarded_client() const;
     void continue_trace();
-    std::optional<response> route();
-    std::optional<response> find_route();
-    std::optional<response> check_media_type() const;
-    std::optional<response> check_load();
+    /// False: answer_ says why.
+    bool route();
+    bool find_route();
+    bool check_media_type();
+    bool check_load();
+    bool answered(response r);
     response problem(const error& e) const { return make_problem(e, request_.request_id); }
     std::size_t body_bytes_max() const noexcept;
-    void finish(const response& r);
-    void log_request(const response& r, std::chrono::nanoseconds took) const;
-    bool must_close(const response& r) const;
+    void log_request(std::chrono::nanoseconds took) const;
+    bool must_close() const;
 
     shared_state& shared_;
     runtime::stream stream_;
@@ -113,7 +120,9 @@ private:
     share body_share_{shared_.record.now()->body_bytes};
     request request_;
     route_match match_;
-    std::optional<response> early_;  // decided before the handler, sent when the body has been read
+    // Of this request, from when it is decided (before the body is read, when the handler will not
+    // be called) until it has been sent.
+    std::optional<response> answer_;
     std::string cors_preflight_;
     std::string request_id_;
     std::string path_;
@@ -121,6 +130,7 @@ private:
     std::string client_;
     std::string client_key_;
     std::string out_;
+    std::array<boost::asio::const_buffer, 2> to_send_;
     std::optional<ip_address> peer_address_;
     runtime::deadline phase_deadline_;
     steady::time_point started_;

@@ -25,7 +25,8 @@ void session::begin_request() {
     continue_trace();
     match_ = {};
     match_.index = shared_.target.route_count();
-    early_ = route();
+    answer_.reset();
+    (void)route();
     const auto own =
         match_.route != nullptr ? match_.route->options.timeout : std::chrono::milliseconds(0);
     request_.deadline = {started_ +
@@ -87,89 +88,93 @@ std::size_t session::body_bytes_max() const noexcept {
     return own != 0 ? own : shared_.options.limits.body_bytes_max;
 }
 
+bool session::answered(response r) {
+    answer_ = std::move(r);
+    return false;
+}
+
 /// Everything that can be said without the body. An answer here means that the handler is not
 /// called.
-std::optional<response> session::route() {
+bool session::route() {
     const auto target = split(request_.target, request_.method == method::options);
     if (target.form == target_form::malformed) {
         closing_ = refused_ = true;
         shared_.record.refused(refusal::malformed);
-        return problem(error(errc::malformed_request, "the request target is malformed"));
+        return answered(problem(error(errc::malformed_request, "the request target is malformed")));
     }
     if (target.form == target_form::asterisk) {
-        return response::no_content().set("Allow", "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS");
+        return answered(
+            response::no_content().set("Allow", "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"));
     }
     switch (canonical_path(target.path, path_, request_.path)) {
         case path_verdict::malformed:
-            return problem(error(errc::malformed_request, "the path is malformed"));
+            return answered(problem(error(errc::malformed_request, "the path is malformed")));
         case path_verdict::names_nothing:
-            return problem(errc::not_found);
+            return answered(problem(errc::not_found));
         case path_verdict::ok:
             break;
     }
-    if (auto answer = find_route())
-        return answer;
-    if (auto answer = check_load())
-        return answer;
-    if (auto answer = check_media_type())
-        return answer;
+    if (!find_route() || !check_load() || !check_media_type())
+        return false;
     if (const auto parsed = request_.query.parse(target.query); !parsed)
-        return problem(parsed.error());
-    return std::nullopt;
+        return answered(problem(parsed.error()));
+    return true;
 }
 
-std::optional<response> session::find_route() {
+bool session::find_route() {
     const auto none = match_.index;
     match_ = shared_.target.match(request_.method, request_.path);
     if (match_.route != nullptr) {
         request_.params = match_.params;
-        return std::nullopt;
+        return true;
     }
     match_.index = none;
     if (match_.allow.empty())
-        return problem(errc::not_found);
+        return answered(problem(errc::not_found));
     if (request_.method == method::options) {
         cors_preflight_ = shared_.origins.preflight(request_, match_.allow);
-        return response::no_content().set("Allow", match_.allow);
+        return answered(response::no_content().set("Allow", match_.allow));
     }
-    return std::move(problem(errc::method_not_allowed).set("Allow", match_.allow));
+    return answered(std::move(problem(errc::method_not_allowed).set("Allow", match_.allow)));
 }
 
-std::optional<response> session::check_load() {
+bool session::check_load() {
     auto& record = shared_.record;
     if (record.now()->in_flight.load(std::memory_order_relaxed) >=
         shared_.options.limits.in_flight_max) {
         record.requests_refused().add();
-        return problem(errc::overloaded);
+        return answered(problem(errc::overloaded));
     }
     const auto rate = match_.route->options.rate;
     if (rate.empty() || shared_.limiter == nullptr)
-        return std::nullopt;
+        return true;
     const auto wait = shared_.limiter->check(rate, request_.client_key);
     if (!wait)
-        return std::nullopt;
+        return true;
     record.rate_limited().add();
-    return problem(error(errc::rate_limited).with_retry_after(std::chrono::seconds(*wait)));
+    return answered(
+        problem(error(errc::rate_limited).with_retry_after(std::chrono::seconds(*wait))));
 }
 
 /// application/json, parameters allowed (RFC 9110 8.3.1); no content coding is understood.
-std::optional<response> session::check_media_type() const {
+bool session::check_media_type() {
     const auto rule = match_.route->options.body;
     if (rule == body_rule::none || (rule == body_rule::optional && !reader_.has_body()))
-        return std::nullopt;
+        return true;
     const auto type = request_.header("Content-Type");
     const auto media = type ? trim_ows(type->substr(0, type->find(';'))) : std::string_view();
     if (request_.header_count("Content-Type") != 1 || !iequals(media, "application/json")) {
-        return problem(
-            error(errc::unsupported_media_type, "the body must be sent as application/json"));
+        return answered(problem(
+            error(errc::unsupported_media_type, "the body must be sent as application/json")));
     }
     const auto coded = [](const field& f) {
         return iequals(f.name, "Content-Encoding") && !iequals(f.value, "identity");
     };
     if (std::any_of(request_.fields.begin(), request_.fields.end(), coded)) {
-        return problem(error(errc::unsupported_media_type, "Content-Encoding is not supported"));
+        return answered(
+            problem(error(errc::unsupported_media_type, "Content-Encoding is not supported")));
     }
-    return std::nullopt;
+    return true;
 }
 
 }  // namespace insula::http

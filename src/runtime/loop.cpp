@@ -13,6 +13,14 @@
 #include <exception>
 #include <utility>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define INSULA_UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define INSULA_UNDER_ASAN 1
+#endif
+#endif
+
 namespace insula::runtime {
 
 namespace {
@@ -21,13 +29,22 @@ namespace {
 // I/O going.
 constexpr int queue_batch = 512;
 
-// Puts this thread on Asio's thread call stack, which is what makes its allocators (coroutine
-// frames, posted functions, cancellation handlers) recycle memory instead of calling malloc.
+// Puts this thread on Asio's thread call stack, which is what makes its allocators (posted
+// functions, cancellation handlers) recycle memory instead of calling malloc; and the same for
+// coroutine frames.
 class recycling_thread : asio::detail::thread_context {
 public:
-    recycling_thread() : entry_(this, cache_) {}
+    recycling_thread() : entry_(this, cache_) {
+#ifndef INSULA_UNDER_ASAN
+        detail::frames_here = &frames_;
+#endif
+    }
+    ~recycling_thread() { detail::frames_here = nullptr; }
+    recycling_thread(const recycling_thread&) = delete;
+    recycling_thread& operator=(const recycling_thread&) = delete;
 
 private:
+    detail::frame_memory frames_;
     asio::detail::thread_info_base cache_;
     thread_call_stack::context entry_;
 };

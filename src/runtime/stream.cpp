@@ -113,18 +113,18 @@ awaitable<boost::system::result<stream>> stream::connect(loop& home, address to,
 }
 
 awaitable<outcome> stream::read_some(asio::mutable_buffer buffer) {
-    return initiate<detail::start_read>(state_, detail::gather<asio::mutable_buffer>(buffer));
+    return initiate<detail::start_read>(state_, buffer);
 }
 
 awaitable<outcome> stream::write(asio::const_buffer buffer) {
-    return initiate<detail::start_write>(state_, detail::gather<asio::const_buffer>(buffer), true);
+    return initiate<detail::start_write>(state_, buffer, true);
 }
 
 awaitable<outcome> stream::write(std::span<const asio::const_buffer> buffers) {
     if (buffers.size() > detail::io_vector::max) {
         return write_long(state_, buffers);
     }
-    return initiate<detail::start_write>(state_, detail::gather<asio::const_buffer>(buffers), true);
+    return initiate<detail::start_write>(state_, buffers, true);
 }
 
 awaitable<outcome> stream::write_long(detail::stream_ref state,
@@ -132,8 +132,7 @@ awaitable<outcome> stream::write_long(detail::stream_ref state,
     std::size_t total = 0;
     while (!buffers.empty()) {
         const auto now = std::min(buffers.size(), detail::io_vector::max);
-        const auto part = detail::gather<asio::const_buffer>(buffers.first(now));
-        const auto done = co_await initiate<detail::start_write>(state, part, true);
+        const auto done = co_await initiate<detail::start_write>(state, buffers.first(now), true);
         if (!done) {
             co_return done;
         }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "insula/runtime/detail/frame_memory.hpp"
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/execution.hpp>
 #include <boost/asio/execution_context.hpp>
@@ -135,11 +137,25 @@ private:
     bool never_blocks_;
 };
 
-// Every coroutine of the service: no type-erased executor on the hot path. Frames come from the
-// running thread's recycling cache (loop.hpp says how).
+// Every coroutine of the service: no type-erased executor on the hot path. Frames come from
+// frame_memory (below).
 template <class T = void>
 using awaitable = asio::awaitable<T, executor>;
 
 inline constexpr asio::use_awaitable_t<executor> use_awaitable;
 
 }  // namespace insula::runtime
+
+namespace boost::asio::detail {
+
+template <>
+inline void* awaitable_frame_base<insula::runtime::executor>::operator new(std::size_t size) {
+    return insula::runtime::detail::frame_memory::allocate(size);
+}
+template <>
+inline void awaitable_frame_base<insula::runtime::executor>::operator delete(void* pointer,
+                                                                             std::size_t size) {
+    insula::runtime::detail::frame_memory::deallocate(pointer, size);
+}
+
+}  // namespace boost::asio::detail

@@ -57,9 +57,9 @@ class timer_node;
 // coroutines spawned on get_executor() run on the thread that calls run(). Everything but post(),
 // stop() and the executor's execute() belongs to that thread, or to the time before run().
 //
-// Coroutine frames, posted functions and cancellation handlers are recycled by Asio's per-thread
-// cache (thread_info_base): run() puts its own entry on Asio's thread call stack, as io_context
-// does. The cache holds BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE blocks for each purpose.
+// Coroutine frames are recycled by frame_memory, posted functions and cancellation handlers by
+// Asio's per-thread cache (thread_info_base): run() puts its own entry on Asio's thread call stack,
+// as io_context does.
 //
 // Stop and destruction: stop() makes run() cancel what the kernel holds, wait until the kernel has
 // let go of it, destroy (not run) whatever is queued or suspended, then return; coroutines end by

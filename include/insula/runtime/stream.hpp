@@ -57,8 +57,8 @@ public:
     template <class MutableBufferSequence,
               class Token = asio::default_completion_token_t<executor_type>>
     auto async_read_some(const MutableBufferSequence& buffers, Token&& token = Token{}) {
-        return asio::async_initiate<Token, void(error_code, std::size_t)>(
-            detail::start_read{}, token, state_, detail::gather<asio::mutable_buffer>(buffers));
+        return asio::async_initiate<Token, void(error_code, std::size_t)>(detail::start_read{},
+                                                                          token, state_, buffers);
     }
 
     // Sends up to detail::io_vector::max buffers in one call.
@@ -66,8 +66,7 @@ public:
               class Token = asio::default_completion_token_t<executor_type>>
     auto async_write_some(const ConstBufferSequence& buffers, Token&& token = Token{}) {
         return asio::async_initiate<Token, void(error_code, std::size_t)>(
-            detail::start_write{}, token, state_, detail::gather<asio::const_buffer>(buffers),
-            false);
+            detail::start_write{}, token, state_, buffers, false);
     }
 
     // One coroutine frame and no exception for the usual path; the same rules as above.

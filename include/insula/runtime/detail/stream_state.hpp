@@ -41,14 +41,13 @@ struct io_vector {
 
 // Empty buffers are skipped, those beyond io_vector::max are left for the next call ("some").
 template <class Buffer, class Sequence>
-io_vector gather(const Sequence& buffers) {
-    io_vector out;
+void gather(const Sequence& buffers, io_vector& out) {
+    out.count = out.bytes = 0;
     const auto end = asio::buffer_sequence_end(buffers);
     for (auto at = asio::buffer_sequence_begin(buffers); at != end; ++at) {
         const Buffer part(*at);
         out.add(const_cast<void*>(static_cast<const void*>(part.data())), part.size());
     }
-    return out;
 }
 
 // What a stream is underneath. Lives while somebody holds a stream_ref or anything is pinned: a
@@ -65,22 +64,22 @@ public:
     bool is_open() const noexcept { return !closing_; }
     std::size_t available() const noexcept { return received_.size() - received_head_; }
 
-    template <class Handler>
-    void read(const io_vector& buffers, Handler&& handler) {
+    template <class Handler, class Buffers>
+    void read(const Buffers& buffers, Handler&& handler) {
         expect_no_read();
         on_read_.emplace(home_.get_executor(), std::forward<Handler>(handler),
                          cancel_hook{this, [](void* self) {
                                          static_cast<stream_state*>(self)->fail_read(
                                              asio::error::operation_aborted);
                                      }});
-        read_into_ = buffers;
+        gather<asio::mutable_buffer>(buffers, read_into_);
         start_read();
     }
-    template <class Handler>
-    void write(const io_vector& buffers, bool everything, Handler&& handler) {
+    template <class Handler, class Buffers>
+    void write(const Buffers& buffers, bool everything, Handler&& handler) {
         expect_no_write();
         on_write_.emplace(home_.get_executor(), std::forward<Handler>(handler), write_hook());
-        write_from_ = buffers;
+        gather<asio::const_buffer>(buffers, write_from_);
         start_write(everything);
     }
     template <class Handler>
@@ -226,14 +225,14 @@ private:
 };
 
 struct start_read {
-    template <class Handler>
-    void operator()(Handler&& handler, const stream_ref& state, const io_vector& buffers) const {
+    template <class Handler, class Buffers>
+    void operator()(Handler&& handler, const stream_ref& state, const Buffers& buffers) const {
         state->read(buffers, std::forward<Handler>(handler));
     }
 };
 struct start_write {
-    template <class Handler>
-    void operator()(Handler&& handler, const stream_ref& state, const io_vector& buffers,
+    template <class Handler, class Buffers>
+    void operator()(Handler&& handler, const stream_ref& state, const Buffers& buffers,
                     bool everything) const {
         state->write(buffers, everything, std::forward<Handler>(handler));
     }
