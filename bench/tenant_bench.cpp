@@ -1,319 +1,431 @@
-// What a tenant-scoped unit of work costs, on a private PostgreSQL of its own (as `insula dev` runs
-// it):
+// What a tenant-scoped unit of work costs, beside the other ways of keeping tenants apart, on a
+// private PostgreSQL of its own (as `insula dev` runs it):
 //
-//   ninja -C build/bench tenant_bench && build/bench/bench/tenant_bench --benchmark_repetitions=5
-//       --benchmark_enable_random_interleaving=true
+//   build/bench/bench/tenant_bench --benchmark_repetitions=5
+//       --benchmark_enable_random_interleaving=true --benchmark_filter=scope/
 //
-// Same row, same prepared read, one connection; `depth` requests are in flight at once.
-// `backend_us` is CPU time (utime + stime) of the PostgreSQL backend per read; `trips` are Syncs
-// per read. Set beside the same read without any tenancy.
+// The same row of the same table by its key, prepared. Names say way/depth/tenants: `depth` reads
+// are in flight at once, of tenants drawn at random. Counters are per read: `client_us` CPU time of
+// the client's thread, `backend_us` of PostgreSQL's backends, `trips` Syncs. Ways of "raw_…" use
+// libpq without anything of ours (raw_client.hpp); the others are the service's own pool.
+//
+// INSULA_BENCH_TENANTS says how many tenants at most (10,000).
 
-#include "insula/app/database_setup.hpp"
-#include "insula/app/embedded_postgres.hpp"
-#include "insula/core/base64.hpp"
-#include "insula/core/random.hpp"
-#include "insula/observe/metrics.hpp"
+#include "database_world.hpp"
+#include "raw_client.hpp"
+
 #include "insula/pg/transaction.hpp"
-#include "insula/runtime/event.hpp"
-#include "insula/tenancy/scope.hpp"
-
-#include <boost/asio/co_spawn.hpp>
 
 #include <benchmark/benchmark.h>
-#include <fmt/format.h>
-#include <libpq-fe.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include <array>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <future>
-#include <random>
-#include <sstream>
-#include <stdexcept>
-#include <thread>
+#include <set>
 
-namespace insula {
+namespace insula::bench {
 namespace {
 
-constexpr int tenants_max = 200;
 constexpr pg::statement read_project{"bench.read",
                                      "select id, name, description, version, created_at, updated_at"
                                      " from {t}.projects where id = $1"};
 constexpr pg::statement read_plain{"bench.plain",
                                    "select id, name, description, version, created_at, updated_at"
                                    " from bench.projects where id = $1"};
-
-template <class T, class E>
-T must(boost::system::result<T, E> answer) {
-    if (!answer) {
-        if constexpr (requires { answer.error().message; }) {
-            throw std::runtime_error("the database answered: " + answer.error().message);
-        } else {
-            throw std::runtime_error("the bench failed: " + answer.error().describe());
-        }
-    }
-    return std::move(*answer);
-}
-
-void must(result<> answer) {
-    if (!answer) {
-        throw std::runtime_error(answer.error().describe());
-    }
-}
-
-struct connection_closer {
-    void operator()(PGconn* c) const { PQfinish(c); }
-};
-using blocking_connection = std::unique_ptr<PGconn, connection_closer>;
-
-void run_sql(PGconn* on, const std::string& sql) {
-    PGresult* answer = PQexec(on, sql.c_str());
-    const auto status = PQresultStatus(answer);
-    const std::string message = PQresultErrorMessage(answer);
-    PQclear(answer);
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
-        throw std::runtime_error(message + sql);
-    }
-}
-
-/// CPU microseconds of all backends of a login.
-double backend_cpu_us(PGconn* admin, const std::string& login) {
-    PGresult* pids =
-        PQexec(admin, ("select pid from pg_stat_activity where usename = '" + login + "'").c_str());
-    double total = 0;
-    for (int i = 0; i < PQntuples(pids); ++i) {
-        std::ifstream stat(std::string("/proc/") + PQgetvalue(pids, i, 0) + "/stat");
-        std::string text;
-        std::getline(stat, text);
-        std::istringstream rest(text.substr(text.rfind(')') + 2));
-        std::string word;
-        for (int field = 0; field < 13 && rest >> word; ++field) {
-            total += field >= 11 ? std::stod(word) : 0;
-        }
-    }
-    PQclear(pids);
-    return total * 1e6 / static_cast<double>(::sysconf(_SC_CLK_TCK));
-}
-
-/// The installation under test; made once, ended with the program.
-class world {
-public:
-    static world& get() {
-        static world only;
-        return only;
-    }
-
-    pg::pool& cell() { return *cell_; }
-    pg::pool& app() { return *app_; }
-    runtime::loop& loop() { return *loop_; }
-    const tenancy::cells& cells() { return *cells_; }
-    PGconn* admin() { return admin_.get(); }
-    const tenancy::tenant_entry& tenant(int n) { return *tenants_.at(static_cast<std::size_t>(n)); }
-    std::shared_ptr<const tenancy::tenant_entry> tenant_ptr(int n) {
-        return tenants_.at(static_cast<std::size_t>(n));
-    }
-    project_id project() const { return project_; }
-
-private:
-    world();
-    ~world();
-    void make_tenants();
-
-    std::filesystem::path folder_;
-    std::optional<app::embedded_postgres> server_;
-    blocking_connection admin_;
-    observe::metrics metrics_;
-    pg::connection_budget budget_{16};
-    std::unique_ptr<runtime::loop> loop_;
-    std::unique_ptr<pg::pool> cell_;
-    std::unique_ptr<pg::pool> app_;
-    std::unique_ptr<tenancy::cells> cells_;
-    std::vector<std::shared_ptr<const tenancy::tenant_entry>> tenants_;
-    project_id project_ = project_id::make();
-    std::thread thread_;
-};
-
-world::world() {
-    std::string path = "/tmp/insula-bench-XXXXXX";
-    folder_ = ::mkdtemp(path.data());
-    std::filesystem::permissions(folder_, std::filesystem::perms(0755));
-    auto server = app::embedded_postgres::start({.data_directory = folder_});
-    if (!server) {
-        throw std::runtime_error(server.error().sentence);
-    }
-    server_.emplace(std::move(*server));
-    app::config values;
-    values.cells = 1;
-    std::array<std::uint8_t, 32> key{};
-    random_bytes(key);
-    values.key_encryption_key = base64_encode(key);
-    values.database_url =
-        fmt::format("host='{}' port=5432 dbname=insula", server_->socket_folder().string());
-    const auto administrator = must(app::database_url::parse(server_->admin_conninfo()));
-    must(app::bootstrap_database(values, administrator, "insula", false, [](std::string_view) {}));
-    (void)must(app::migrate_database(values, false, [](std::string_view) {}));
-    admin_.reset(PQconnectdb(server_->admin_conninfo().c_str()));
-    make_tenants();
-
-    const auto url = must(app::database_url::parse(values.database_url));
-    const auto roles = must(app::roles_of(values));
-    const auto secret = must(values.key());
-    const auto choice = must(runtime::choose_backend("auto"));
-    loop_ = must(runtime::make_loop({.kind = choice.kind}));
-    cell_ = std::make_unique<pg::pool>(
-        *loop_, pg::pool_options{.name = "cell", .conninfo = url.conninfo(roles.cell(0), secret)},
-        budget_, metrics_);
-    app_ = std::make_unique<pg::pool>(
-        *loop_, pg::pool_options{.name = "app", .conninfo = url.conninfo(roles.app(), secret)},
-        budget_, metrics_);
-    cells_ = std::make_unique<tenancy::cells>(std::vector<pg::pool*>{cell_.get()});
-    thread_ = std::thread([this] { loop_->run(); });
-}
-
-world::~world() {
-    loop_->stop();
-    thread_.join();
-    cell_.reset();
-    app_.reset();
-    admin_.reset();
-    server_->stop();
-    std::filesystem::remove_all(folder_);
-}
-
-void world::make_tenants() {
-    const auto row = fmt::format("('{}', 'Measured', 'a row')", project_.str());
-    run_sql(
-        admin_.get(),
-        "create schema bench; create table bench.projects (id uuid primary key, name text not null,"
-        " description text, version integer not null default 1, created_at timestamptz not null"
-        " default now(), updated_at timestamptz not null default now());"
-        "grant usage on schema bench to insula_app; grant select on bench.projects to insula_app;"
-        "insert into bench.projects values " +
-            row);
-    for (int i = 0; i < tenants_max; ++i) {
-        const auto id = tenant_id::make();
-        const auto slug = "tenant" + std::to_string(i);
-        run_sql(
-            admin_.get(),
-            fmt::format(
-                "insert into control.tenant (id, slug, name, cell) values ('{0}', '{1}', '{1}', 0);"
-                "select provision.create_tenant('{0}', 0);"
-                "insert into {2}.projects (id, name, description) values {3}",
-                id.str(), slug, tenancy::tenant_name(id), row));
-        tenants_.push_back(
-            std::make_shared<const tenancy::tenant_entry>(tenancy::tenant_entry{id, 0, slug}));
-    }
-    run_sql(admin_.get(), "analyze");
-}
-
-// One way to read the row. `n` is the tenant.
-using way = runtime::awaitable<void> (*)(world& w, int n);
+constexpr const char* columns = "id, name, description, version, created_at, updated_at";
 
 runtime::deadline soon() {
     return runtime::deadline::after(std::chrono::seconds(30));
 }
 
-runtime::awaitable<void> without_tenancy(world& w, int) {
-    pg::unit work;
-    work.add(read_plain, w.project());
-    auto answer = co_await w.app().run(std::move(work), soon());
-    benchmark::DoNotOptimize(
-        must(answer ? result<int>(answer->front().size()) : result<int>(errc::internal)));
+void expect_row(const pg::pg_result<pg::results>& answer) {
+    if (!answer || answer->front().size() != 1) {
+        throw std::runtime_error("not the row: " +
+                                 (answer ? std::string() : answer.error().message));
+    }
 }
 
-runtime::awaitable<void> through_the_scope(world& w, int n) {
-    token::claims who;
-    who.tenant = w.tenant(n).id;
-    tenancy::tenant_scope scope(w.cells(), w.tenant_ptr(n), who, {}, {}, soon());
-    auto work = scope.read();
-    work.add(read_project, w.project());
-    auto answer = co_await scope.run(std::move(work));
-    benchmark::DoNotOptimize(
-        must(answer ? result<int>(answer->front().size()) : result<int>(errc::internal)));
-}
-
-struct burst {
-    way how;
+// What is measured: `count` reads, `depth` at once; and where the time went.
+struct way {
+    std::function<void(int depth, long count)> run;
+    std::function<double()> backend_cpu_ns;
+    std::function<double()> client_cpu_ns;
+    std::function<double()> trips;
     int tenants;
-    long left;
-    int running = 0;
-    std::promise<void> done;
 };
 
-runtime::awaitable<void> reader(world& w, std::shared_ptr<burst> all, unsigned seed) {
-    std::minstd_rand random(seed);
-    while (all->left-- > 0) {
-        co_await all->how(w, static_cast<int>(random() % static_cast<unsigned>(all->tenants)));
+void measure(benchmark::State& state, const std::function<way&()>& make, int depth) {
+    way& how = make();
+    static std::set<way*> warm;
+    if (warm.insert(&how).second) {
+        // Statements prepared, plans made (PostgreSQL decides after five), caches filled.
+        how.run(16, how.tenants > 1000 ? how.tenants * 8L : how.tenants * 12L + 2000);
     }
-    if (--all->running == 0) {
-        all->done.set_value();
-    }
-}
-
-void run_burst(world& w, way how, int depth, int tenants, long count) {
-    auto all = std::make_shared<burst>();
-    all->how = how;
-    all->tenants = tenants;
-    all->left = count;
-    all->running = depth;
-    auto done = all->done.get_future();
-    for (int i = 0; i < depth; ++i) {
-        boost::asio::co_spawn(w.loop().get_executor(), reader(w, all, static_cast<unsigned>(i + 1)),
-                              [](std::exception_ptr thrown) {
-                                  if (thrown) {
-                                      std::rethrow_exception(thrown);
-                                  }
-                              });
-    }
-    done.get();
-}
-
-void measure(benchmark::State& state, way how, bool tenancy, int depth, int tenants) {
-    auto& w = world::get();
-    constexpr long per_iteration = 2000;
-    const std::string login = tenancy ? "insula_cell_0" : "insula_app";
-    run_burst(w, how, depth, tenants, tenants * 20L + 500);  // statements prepared, caches warm
-    const auto trips = [&] { return (tenancy ? w.cell() : w.app()).stats().round_trips; };
-    const auto trips_before = trips();
-    const auto cpu_before = backend_cpu_us(w.admin(), login);
+    how.run(depth, 300);
+    constexpr long reads_per_iteration = 1000;
+    const auto backend = how.backend_cpu_ns();
+    const auto client = how.client_cpu_ns();
+    const auto trips = how.trips();
     long reads = 0;
     for (auto _ : state) {
-        run_burst(w, how, depth, tenants, per_iteration);
-        reads += per_iteration;
+        how.run(depth, reads_per_iteration);
+        reads += reads_per_iteration;
     }
     state.SetItemsProcessed(reads);
-    state.counters["backend_us"] =
-        (backend_cpu_us(w.admin(), login) - cpu_before) / static_cast<double>(reads);
-    state.counters["trips"] =
-        static_cast<double>(trips() - trips_before) / static_cast<double>(reads);
+    const auto per_read = [&](double total) { return total / static_cast<double>(reads); };
+    state.counters["backend_us"] = per_read(how.backend_cpu_ns() - backend) / 1e3;
+    state.counters["client_us"] = per_read(how.client_cpu_ns() - client) / 1e3;
+    state.counters["trips"] = per_read(how.trips() - trips);
 }
 
-void add(const std::string& name, way how, bool tenancy, int depth, int tenants) {
+void add(const std::string& name, std::function<way&()> make, int depth) {
+    // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks): the library keeps it
     benchmark::RegisterBenchmark(
-        fmt::format("{}/depth:{}/tenants:{}", name, depth, tenants).c_str(), measure, how, tenancy,
-        depth, tenants)
+        name.c_str(),
+        [make = std::move(make), depth](benchmark::State& state) { measure(state, make, depth); })
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
 }
 
+// Each way is made when it is first measured, and kept: connections, statements and all.
+std::function<way&()> once(std::function<way()> make) {
+    auto made = std::make_shared<std::unique_ptr<way>>();
+    return [made, make = std::move(make)]() -> way& {
+        if (!*made) {
+            *made = std::make_unique<way>(make());
+        }
+        return **made;
+    };
+}
+
+// --- Ours -------------------------------------------------------------------------------------
+
+runtime::awaitable<void> read_through_scope(world::layout& of, int tenants, unsigned random) {
+    const auto& where = of.tenants[random % static_cast<unsigned>(tenants)];
+    token::claims who;
+    who.tenant = where->id;
+    tenancy::tenant_scope scope(*of.cells, where, who, {}, {}, soon());
+    auto work = scope.read();
+    work.add(read_project, world::get().project());
+    expect_row(co_await scope.run(std::move(work)));
+}
+
+way scope(int cells, int tenants) {
+    auto& w = world::get();
+    auto& of = w.cells(cells, tenants);
+    return {.run =
+                [&of, tenants](int depth, long count) {
+                    run_burst(
+                        world::get().loop(),
+                        [&of, tenants](unsigned random) {
+                            return read_through_scope(of, tenants, random);
+                        },
+                        depth, count);
+                },
+            .backend_cpu_ns =
+                [&w, cells] { return w.cpu_ns_like(fmt::format("insula {}cell%", cells)); },
+            .client_cpu_ns = [&w] { return w.loop_cpu_ns(); },
+            .trips =
+                [&of] {
+                    double sum = 0;
+                    for (const auto& pool : of.pools) {
+                        sum += static_cast<double>(pool->stats().round_trips);
+                    }
+                    return sum;
+                },
+            .tenants = tenants};
+}
+
+runtime::awaitable<void> read_plainly(pg::pool& through, unsigned) {
+    pg::unit work;
+    work.add(read_plain, world::get().project());
+    expect_row(co_await through.run(std::move(work), soon()));
+}
+
+way no_tenancy() {
+    auto& w = world::get();
+    static const auto pool = w.make_pool({.name = "plain", .conninfo = w.app_conninfo()});
+    return {.run =
+                [](int depth, long count) {
+                    run_burst(
+                        world::get().loop(),
+                        [](unsigned random) { return read_plainly(*pool, random); }, depth, count);
+                },
+            .backend_cpu_ns = [&w] { return w.cpu_ns_like("insula plain"); },
+            .client_cpu_ns = [&w] { return w.loop_cpu_ns(); },
+            .trips = [] { return static_cast<double>(pool->stats().round_trips); },
+            .tenants = 1};
+}
+
+// --- Peers ------------------------------------------------------------------------------------
+
+/// A login that may become any of the first so many tenants, and look without becoming one.
+std::string login_for(int tenants) {
+    auto& w = world::get();
+    (void)w.cells(1, tenants);
+    return w.conninfo("bench_1_cell_0");
+}
+
+way raw(const std::string& login, const std::vector<std::string>& prepare, make_script what,
+        bool pipeline, bool shared, int depth, int tenants, int trips) {
+    const int connections = shared ? 1 : depth;
+    auto client = std::make_shared<raw_client>(open_many(login, connections, prepare, pipeline),
+                                               pipeline, depth / connections);
+    auto reads = std::make_shared<double>(0);
+    return {.run =
+                [client, what = std::move(what), reads](int, long count) {
+                    client->run(what, count);
+                    *reads += static_cast<double>(count);
+                },
+            .backend_cpu_ns = [client] { return client->backend_cpu_ns(); },
+            .client_cpu_ns = [] { return thread_cpu_ns(); },
+            .trips = [reads, trips] { return *reads * trips; },
+            .tenants = tenants};
+}
+
+/// "rN", prepared on first use of tenant N on the connection, as its role.
+std::string prepared_for(PGconn* on, int tenant, bool as_role) {
+    static std::map<PGconn*, std::set<int>> known;
+    const auto name = "r" + std::to_string(tenant);
+    if (known[on].insert(tenant).second) {
+        const auto role = world::get().tenant_role(tenant);
+        const bool pipeline = PQpipelineStatus(on) != PQ_PIPELINE_OFF;
+        if (pipeline) {
+            throw std::logic_error("prepare before the pipeline");
+        }
+        PQsetnonblocking(on, 0);
+        run_sql(on, as_role ? "set role " + role : "select 1");
+        run_sql(on, fmt::format("prepare {}(uuid) as select {} from {}.projects where id = $1",
+                                name, columns, role));
+        run_sql(on, "reset role");
+        PQsetnonblocking(on, 1);
+    }
+    return name;
+}
+
+const std::string project_text() {
+    return world::get().project().str();
+}
+
+/// BEGIN, SET LOCAL ROLE, the prepared read, COMMIT: one after another. The kindest form of it:
+/// with a search_path instead, the read is planned anew for each tenant.
+way raw_begin_set_local(int depth, int tenants, bool search_path) {
+    const auto login = login_for(tenants);
+    const auto what = [tenants, search_path](PGconn* on, unsigned random) -> script {
+        const int n = static_cast<int>(random % static_cast<unsigned>(tenants));
+        const auto role = world::get().tenant_role(n);
+        if (search_path) {
+            return {{.sql = "begin"},
+                    {.sql = fmt::format("set local role {0}; ", role).substr(0, 15 + role.size())},
+                    {.sql = fmt::format("set local search_path = {}", role)},
+                    {.sql = fmt::format("select {} from projects where id = $1::uuid", columns),
+                     .params = {project_text()}},
+                    {.sql = "commit"}};
+        }
+        const auto name = prepared_for(on, n, true);
+        return {{.sql = "begin"},
+                {.sql = "set local role " + role},
+                {.statement = name, .params = {project_text()}},
+                {.sql = "commit"}};
+    };
+    return raw(login, {}, what, false, false, depth, tenants, search_path ? 5 : 4);
+}
+
+/// set_config('search_path', …, false) in front of one prepared statement that names no schema: in
+/// one round trip; what the session's next user finds is left to the next user.
+way raw_search_path(int depth, int tenants) {
+    const auto login = login_for(tenants);
+    const std::vector<std::string> prepare{
+        "prepare enter(text, text) as select set_config('role', $1, true),"
+        " set_config('search_path', $2, false)",
+        "set role " + world::get().tenant_role(0),
+        "set search_path = " + world::get().tenant_role(0),
+        fmt::format("prepare look(uuid) as select {} from projects where id = $1", columns),
+        "reset role",
+        "reset search_path"};
+    const auto what = [tenants](PGconn*, unsigned random) -> script {
+        const auto role =
+            world::get().tenant_role(static_cast<int>(random % static_cast<unsigned>(tenants)));
+        return {{.statement = "enter", .params = {role, role}, .round_trip = false},
+                {.statement = "look", .params = {project_text()}}};
+    };
+    return raw(login, prepare, what, true, true, depth, tenants, 1);
+}
+
+/// One table for all, a policy that compares the tenant's column, the tenant and the same two
+/// timeouts by set_config: in one round trip.
+way raw_row_security(int depth, int tenants) {
+    auto& w = world::get();
+    w.need_tenants(tenants);
+    const std::vector<std::string> prepare{
+        "prepare enter(text, text, text) as select set_config('bench.tenant', $1, true),"
+        " set_config('lock_timeout', $2, true), set_config('statement_timeout', $3, true)",
+        "set bench.tenant = '" + w.tenant(0)->id.str() + "'",
+        fmt::format("prepare look(uuid) as select {} from bench.everybodys where id = $1",
+                    columns)};
+    const auto what = [tenants](PGconn*, unsigned random) -> script {
+        const auto n = static_cast<int>(random % static_cast<unsigned>(tenants));
+        return {{.statement = "enter",
+                 .params = {world::get().tenant(n)->id.str(), "50", "30000"},
+                 .round_trip = false},
+                {.statement = "look", .params = {project_text()}}};
+    };
+    return raw(w.conninfo("bench_user"), prepare, what, true, true, depth, tenants, 1);
+}
+
+/// Nothing but the read, in one round trip.
+way raw_bare(int depth) {
+    auto& w = world::get();
+    const std::vector<std::string> prepare{
+        fmt::format("prepare look(uuid) as select {} from bench.projects where id = $1", columns)};
+    const auto what = [](PGconn*, unsigned) -> script {
+        return {{.statement = "look", .params = {project_text()}}};
+    };
+    return raw(w.conninfo("bench_user"), prepare, what, true, true, depth, 1, 1);
+}
+
 }  // namespace
-}  // namespace insula
+
+void add_all(int tenants_max) {
+    for (const int depth : {1, 4, 16, 64}) {
+        const auto name = [&](const char* of, int tenants) {
+            return fmt::format("{}/{}/{}", of, depth, tenants);
+        };
+        static const auto plain = once(no_tenancy);
+        add(name("no_tenancy", 1), plain, depth);
+        for (const int cells : {world::cells_as_shipped, 1}) {
+            for (const int tenants : {1, 10, 1000, 10000}) {
+                static std::map<std::pair<int, int>, std::function<way&()>> scopes;
+                auto& one = scopes[{cells, tenants}];
+                if (!one) {
+                    one = once([=] { return scope(cells, tenants); });
+                }
+                if (tenants <= tenants_max) {
+                    add(name(cells == 1 ? "scope_one_cell" : "scope", tenants), one, depth);
+                }
+            }
+        }
+        add(name("raw_bare", 1), once([=] { return raw_bare(depth); }), depth);
+        for (const int tenants : {1, 10, 1000}) {
+            add(name("raw_begin_set_local_role", tenants),
+                once([=] { return raw_begin_set_local(depth, tenants, false); }), depth);
+            add(name("raw_begin_set_local_search_path", tenants),
+                once([=] { return raw_begin_set_local(depth, tenants, true); }), depth);
+            add(name("raw_search_path", tenants),
+                once([=] { return raw_search_path(depth, tenants); }), depth);
+        }
+        for (const int tenants : {1, 10, 1000, 10000}) {
+            if (tenants <= tenants_max) {
+                add(name("raw_row_security", tenants),
+                    once([=] { return raw_row_security(depth, tenants); }), depth);
+            }
+        }
+    }
+    for (const int cells : {4, 8, 32}) {
+        for (const int tenants : {10, 1000, 10000}) {
+            if (tenants <= tenants_max) {
+                add(fmt::format("scope_{}_cells/16/{}", cells, tenants),
+                    once([=] { return scope(cells, tenants); }), 16);
+            }
+        }
+    }
+}
+
+/// "memory APPLICATION BACKENDS LARGEST_MB SUM_MB": what the cells' backends hold at the end.
+void report_memory(const char* application) {
+    auto& w = world::get();
+    double largest = 0;
+    double sum = 0;
+    const auto pids = w.backends_like(application);
+    for (const int pid : pids) {
+        largest = std::max(largest, private_mb_of(pid));
+        sum += private_mb_of(pid);
+    }
+    std::cerr << fmt::format("memory {} {} {:.1f} {:.1f}\n", application, pids.size(), largest,
+                             sum);
+}
+
+/// Transactions a second of pgbench; as the tenant's role from the start, because it prepares
+/// everything before the first switch.
+double run_pgbench(const std::string& folder, const std::string& statements, int clients,
+                   double seconds) {
+    auto& w = world::get();
+    (void)w.cells(1, 1);
+    const auto file = folder + "/unit.sql";
+    std::ofstream(file) << statements;
+    const auto command = fmt::format(
+        "PGPASSWORD=bench PGOPTIONS='-c role={}' /usr/lib/postgresql/{}/bin/pgbench -n -M prepared"
+        " -f {} -c {} -j 1 -T {:.0f} -h '{}' -p 5432 -U bench_1_cell_0 insula 2>&1",
+        w.tenant_role(0), PQserverVersion(w.admin()) / 10'000, file, clients, seconds,
+        w.socket_folder());
+    const std::unique_ptr<FILE, int (*)(FILE*)> out(::popen(command.c_str(), "r"), &::pclose);
+    std::string said;
+    for (std::array<char, 256> line{};
+         std::fgets(line.data(), line.size(), out.get()) != nullptr;) {
+        said += line.data();
+    }
+    const auto at = said.find("tps = ");
+    if (at == std::string::npos) {
+        throw std::runtime_error("pgbench: " + said);
+    }
+    return std::atof(said.c_str() + at + 6);
+}
+
+/// "CLIENTS KIND PGBENCH OURS", in turns: the scope's statements, and the read alone.
+void beside_pgbench(double seconds, int rounds) {
+    auto& w = world::get();
+    std::string folder = "/tmp/insula-pgbench-XXXXXX";
+    if (::mkdtemp(folder.data()) == nullptr) {
+        throw std::runtime_error("no temporary folder");
+    }
+    auto ours = scope(world::cells_as_shipped, 1);
+    const auto role = w.tenant_role(0);
+    const auto read = fmt::format("select {} from {}.projects where id = '{}';\n", columns, role,
+                                  w.project().str());
+    const auto settings = fmt::format(
+        "select set_config('role', '{}', true), set_config('lock_timeout', '50', true),"
+        " set_config('statement_timeout', '30000', true);\n",
+        role);
+    const std::map<std::string, std::string> kinds{
+        {"settings_and_read", "\\startpipeline\n" + settings + read + "\\endpipeline\n"},
+        {"read_alone", read}};
+    for (int round = 0; round < rounds; ++round) {
+        for (const int clients : {16, 64}) {
+            for (const auto& [kind, statements] : kinds) {
+                const double theirs = run_pgbench(folder, statements, clients, seconds);
+                long reads = 0;
+                const auto begun = runtime::steady_clock::now();
+                const auto passed = [&] {
+                    return std::chrono::duration<double>(runtime::steady_clock::now() - begun)
+                        .count();
+                };
+                while (passed() < seconds) {
+                    ours.run(clients, 5000);
+                    reads += 5000;
+                }
+                std::cout << fmt::format("{} {} {:.0f} {:.0f}\n", clients, kind, theirs,
+                                         static_cast<double>(reads) / passed());
+            }
+        }
+    }
+    std::filesystem::remove_all(folder);
+}
+
+}  // namespace insula::bench
 
 int main(int argc, char** argv) {
+    if (argc == 4 && std::string_view(argv[1]) == "--pgbench") {
+        insula::bench::beside_pgbench(std::atof(argv[2]), std::atoi(argv[3]));
+        return 0;
+    }
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
         return 1;
     }
-    for (const int depth : {1, 4, 16, 64}) {
-        insula::add("no_tenancy", insula::without_tenancy, false, depth, 1);
-        insula::add("tenant_scope", insula::through_the_scope, true, depth, 1);
-        insula::add("tenant_scope", insula::through_the_scope, true, depth, 20);
-    }
-    insula::add("tenant_scope", insula::through_the_scope, true, 16, 200);
+    const char* most = std::getenv("INSULA_BENCH_TENANTS");
+    insula::bench::add_all(most != nullptr ? std::atoi(most) : 10'000);
     benchmark::RunSpecifiedBenchmarks();
+    for (const char* cells :
+         {"insula 16cell%", "insula 1cell%", "insula 4cell%", "insula 8cell%"}) {
+        insula::bench::report_memory(cells);
+    }
     benchmark::Shutdown();
     return 0;
 }
