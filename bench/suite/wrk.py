@@ -23,16 +23,18 @@ def request_bytes(url, token):
     return len(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n") + (len(f"Authorization: Bearer {token}\r\n") if token else 0)
 
 
-def wrk(bench, url, token=None, connections=64, seconds=3, lua="", refused=False, cpu=None):
+def wrk(bench, url, token=None, connections=64, seconds=3, lua="", refused=False, cpu=None,
+        does="posts JSON"):
     """{"rps", "p50_us", "p99_us", "bytes_in", "bytes_out", and for each of `cpu` {name: function that gives seconds} the
-    microseconds a request used}. Every answer must be a success, or with `refused` every one a refusal."""
+    microseconds a request used}. `does`: what the Lua is for. Every answer must be a success, or with `refused` every one
+    a refusal."""
     cpu = cpu or {}
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(lua + DONE)
         script.flush()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s"]
-        shown = command + (["-H", "Authorization: Bearer …"] if token else []) + (["-s", "(posts JSON)"] if lua else [])
-        bench.command(shlex.join(shown).replace("'(posts JSON)'", "(posts JSON)") + " http://…" +
+        shown = command + (["-H", "Authorization: Bearer …"] if token else []) + (["-s", f"({does})"] if lua else [])
+        bench.command(shlex.join(shown).replace(f"'({does})'", f"({does})") + " http://…" +
                       re.sub(r"[0-9a-f-]{36}", "{id}", url[url.index("/", 8):]))
         if token:
             command += ["-H", "Authorization: Bearer " + token]
