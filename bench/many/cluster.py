@@ -1,36 +1,12 @@
 """`insula dev` on a data directory that is kept, a `insula serve` beside it, and what /proc says about their processes."""
-import glob, http.client, json, os, signal, socket, subprocess, time
+import glob, http.client, json, os, signal, subprocess, time
 
-TICK = os.sysconf("SC_CLK_TCK")
+from suite.processes import cpu_of, free_port, read
+
 PASSWORD = "correct horse battery staple"
 # Argon2 at its least: 10,000 registrations and log-ins shall measure tenants, not passwords. Said with every figure.
 CHEAP = {"INSULA_PASSWORD_PASSES": "1", "INSULA_PASSWORD_MEMORY": "1"}
 START_LIMIT = 120
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def read(path):
-    """Of /proc: empty when the process has ended."""
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
-def cpu_of(pids):
-    """Seconds of CPU, user and system."""
-    ticks = 0
-    for pid in pids:
-        fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-        if fields:
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICK
 
 
 def memory_of(pid):
@@ -161,10 +137,9 @@ class cluster:
     def postmaster(self):
         return int(read(self.data + "/postgres/cluster/postmaster.pid").split("\n")[0])
 
-    def postgres(self):
-        """Every process of the PostgreSQL server."""
-        head = self.postmaster()
-        return [head] + [int(p) for p in read(f"/proc/{head}/task/{head}/children").split()]
+    def postgres_cpu(self):
+        """Seconds of CPU of the PostgreSQL server, all its processes, the ended ones too."""
+        return cpu_of(self.postmaster(), with_children=True)
 
     def backends(self):
         """Client backends by pid: which login each serves."""
