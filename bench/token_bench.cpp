@@ -95,7 +95,7 @@ void eddsa_alone(benchmark::State& state, const scene& s, std::string_view text,
 }
 
 void openssl_alone(benchmark::State& state, algorithm alg) {
-    const scene s(alg);
+    const auto& s = scene_of(alg);
     const auto dot = s.good.rfind('.');
     const auto text = std::string_view(s.good).substr(0, dot);
     auto signature = base64url_decode(s.good.substr(dot + 1)).value();
@@ -121,7 +121,7 @@ void openssl_alone(benchmark::State& state, algorithm alg) {
 /// Whole checks without a cache; `refuse` says what is expected.
 void check_cold(benchmark::State& state, algorithm alg, std::string (*make)(const scene&),
                 bool refuse) {
-    scene s(alg);
+    auto& s = scene_of(alg);
     const auto token = make != nullptr ? make(s) : s.good;
     const auto verdict = s.check.verify(token, at_noon);
     if (verdict.has_error() != refuse) {
@@ -140,7 +140,7 @@ void check_cold(benchmark::State& state, algorithm alg, std::string (*make)(cons
 
 /// The same token again and again: it stays in the processor's cache.
 void cached(benchmark::State& state, algorithm alg) {
-    scene s(alg);
+    auto& s = scene_of(alg);
     checker loop(us, s.keys, 4096);
     (void)loop.check(s.good, at_noon);
     const auto before = allocations.load();
@@ -156,7 +156,7 @@ void cached(benchmark::State& state, algorithm alg) {
 
 /// Refused by the checker: what the look-up in the cache adds to a refusal.
 void refused_behind_cache(benchmark::State& state, algorithm alg) {
-    scene s(alg);
+    auto& s = scene_of(alg);
     checker loop(us, s.keys, 4096);
     const auto token = with_bad_signature(s.good);
     for (auto _ : state) {
@@ -167,7 +167,7 @@ void refused_behind_cache(benchmark::State& state, algorithm alg) {
 }
 
 void sign(benchmark::State& state, algorithm alg) {
-    scene s(alg);
+    auto& s = scene_of(alg);
     const auto what = sample();
     const auto before = allocations.load();
     for (auto _ : state) {
@@ -179,7 +179,7 @@ void sign(benchmark::State& state, algorithm alg) {
 /// `count` tokens as they would be signed, without the price of signing them all: random claims and
 /// a random signature, for what only the cache looks at.
 std::vector<std::string> many_tokens(std::size_t count) {
-    const scene s(algorithm::es256);
+    const auto& s = scene_of(algorithm::es256);
     std::vector<std::string> tokens;
     const auto header = s.good.substr(0, s.good.find('.') + 1);
     std::array<std::uint8_t, 64> signature;

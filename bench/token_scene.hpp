@@ -7,6 +7,8 @@
 #include "insula/core/base64.hpp"
 #include "insula/token/cache.hpp"
 
+#include <array>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -76,6 +78,16 @@ struct scene {
     /// What our signer never writes, but a verifier takes: the slow way through the header.
     std::string other_header() const { return " " + header(); }
 };
+
+/// One for each algorithm: RSA keys take their time, and what is compared shall share its memory.
+inline scene& scene_of(token::algorithm alg) {
+    static std::array<std::unique_ptr<scene>, 4> all;
+    auto& one = all[static_cast<std::size_t>(alg)];
+    if (!one) {
+        one = std::make_unique<scene>(alg);
+    }
+    return *one;
+}
 
 /// Another signature of the same length and in the same alphabet.
 inline std::string with_bad_signature(std::string token) {

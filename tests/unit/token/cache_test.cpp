@@ -127,8 +127,7 @@ TEST(verified_cache, keeps_nearly_all_tokens_until_it_is_three_quarters_full) {
     for (std::size_t i = 0; i < 6144; ++i) {
         cache.put(text_of(i), gen, what);
     }
-    // By the random key: 0 or 1 is lost. Filling the first bucket first loses 61 (and 40 are far
-    // from either).
+    // The random key decides: 0 or 1 is lost; filling the first bucket first would lose about 60.
     EXPECT_GE(cache.size(), 6144U - 10);
 }
 
