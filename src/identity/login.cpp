@@ -227,6 +227,10 @@ runtime::awaitable<result<std::optional<issued_tokens>>> try_log_in(context& wit
 
 runtime::awaitable<result<issued_tokens>> log_in(context& with, token_service& tokens,
                                                  const login_form& form, caller from) {
+    // When more people come than can be checked, who is refused costs no look-up.
+    if (with.hashing.refuses()) {
+        co_return errc::overloaded;
+    }
     // The same password under new costs, stored by a log-in elsewhere, is such a change; so is a
     // password that is another one now, and then the second look says so.
     constexpr int attempts_max = 3;

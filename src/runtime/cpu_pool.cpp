@@ -99,10 +99,21 @@ bool cpu_pool::would_wait_too_long() const {
     return expected > options_.wait_max || clock::now() - queue_.front()->since > options_.wait_max;
 }
 
+bool cpu_pool::would_refuse() const {
+    return stopping_ || queue_.size() >= options_.queue_max || would_wait_too_long();
+}
+
+bool cpu_pool::refuses() {
+    const std::lock_guard lock(mutex_);
+    const bool full = would_refuse();
+    refused_ += full ? 1 : 0;
+    return full;
+}
+
 bool cpu_pool::push(std::unique_ptr<job> work) {
     {
         const std::lock_guard lock(mutex_);
-        if (stopping_ || queue_.size() >= options_.queue_max || would_wait_too_long()) {
+        if (would_refuse()) {
             ++refused_;
             return false;
         }

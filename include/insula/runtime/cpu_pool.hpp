@@ -70,6 +70,9 @@ public:
         }
     }
 
+    // True: run() would refuse now, and that is counted as a refusal. For who has much to prepare
+    // before it.
+    bool refuses();
     // Functions waiting for a thread.
     std::size_t depth() const;
     // Functions that were not run, since the start: the queue was full, or the wait too long.
@@ -114,6 +117,7 @@ private:
     };
 
     bool push(std::unique_ptr<job> work);
+    bool would_refuse() const;
     bool would_wait_too_long() const;
     void work();
 

@@ -1,6 +1,7 @@
 // More people than can be checked want to log in at once.
 #include "deployment.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <fstream>
 #include <sstream>
@@ -91,6 +92,38 @@ TEST(login_storm, G16_is_refused_early_in_bounded_memory_while_tokens_go_on_work
     const auto after = post_json(client, "/api/v1/auth/login",
                                  {{"email", who.email}, {"password", good_password}});
     EXPECT_EQ(after.status, 200) << "and then everybody gets in again: " << after.text();
+}
+
+/// Log-ins on connections of their own, sent at once; nobody waits for the answers.
+std::vector<http_client> send_log_ins(const served& to) {
+    const auto request = login_request(json::serialize(
+        json::object{{"email", "nobody@storm.example"}, {"password", good_password}}));
+    std::vector<http_client> all;
+    for (int i = 0; i < people; ++i) {
+        all.push_back(to.client());
+    }
+    for (auto& client : all) {
+        client.write(request);
+    }
+    return all;
+}
+
+TEST(login_storm, G16_who_is_refused_costs_the_database_nothing) {
+    auto& where = shared_deployment();
+    const served slow(
+        where.variables_with({{"INSULA_PASSWORD_MEMORY", std::to_string(hash_mebibytes)},
+                              {"INSULA_PASSWORD_PASSES", "4"}}));
+    auto client = slow.client();
+    const auto first = send_log_ins(slow);
+    wait_until("the queue is full",
+               [&] { return metric_sum(client, "insula_hash_refused_total") > people / 2; });
+    const auto trips = metric_sum(client, "insula_pg_round_trips_total");
+    auto second = send_log_ins(slow);
+    const auto refused = std::ranges::count_if(
+        second, [](http_client& one) { return one.read_answer().status == 503; });
+    EXPECT_GT(refused, people / 2);
+    EXPECT_LT(metric_sum(client, "insula_pg_round_trips_total") - trips,
+              static_cast<double>(refused) / 2);
 }
 
 }  // namespace

@@ -213,11 +213,15 @@ TEST_P(pool_calls, are_refused_when_the_queue_is_full) {
         }
         EXPECT_EQ(refused, 2);
         EXPECT_EQ(pool.depth(), 3U);
+        EXPECT_TRUE(pool.refuses()) << "and says so before";
+        EXPECT_EQ(pool.refused(), 3U) << "which is counted like the others";
         gate.count_down();
         while (finished < 4) {
             EXPECT_TRUE(co_await one.wait(deadline::after(test::patience)));
         }
         EXPECT_EQ(refused, 2);
+        EXPECT_FALSE(pool.refuses()) << "there is room again";
+        EXPECT_EQ(pool.refused(), 3U);
     });
 }
 
