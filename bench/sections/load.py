@@ -152,13 +152,13 @@ def one_round(s, found, first):
         add(f"me {threads}", lambda server=server: s.measured(
             server, server.url + "/api/v1/users/me", s.token, trips=True))
         add(f"write {threads}", lambda server=server: s.measured(
-            server, server.url + "/api/v1/projects", s.token, trips=True,
+            server, server.url + "/api/v1/projects", s.token, trips=True, seconds=s.seconds + 1,
             lua=posting('{"name": "{n}", "description": "a row"}')))
     if s.nginx:
         add("nginx", lambda: s.measured(s.nginx, s.nginx.url + "/livez"))
     login = json.dumps({"email": "person{n%" + str(s.people) + "}@example.org", "password": PASSWORD})
     add("login", lambda: s.measured(s.one, s.one.url + "/api/v1/auth/login", connections=8, trips=True,
-                                    lua=posting(login)))
+                                    seconds=s.seconds + 1, lua=posting(login)))
     turn = first % len(work)
     for name, function in work[turn:] + work[:turn]:
         found.setdefault(name, []).append(function())
@@ -226,8 +226,25 @@ system time of the processes, from /proc. Rate limits are off; everything else i
     ready = sorted(data["ready_ms"])
     page.text(f"From the 202 of a registration to a tenant that is ready, as a client that waits sees it, {len(ready)} one after "
               f"the other: p50 {page.spread([page.median(ready)], 'ms')}, p99 {ready[len(ready) * 99 // 100]:.1f} ms.")
+    headlines(data, page, ready)
     report_peers(data, page)
     page.target("from the 202 to ready, p50, ms", [page.median(ready)], at_most=25)
+
+
+def headlines(data, page, ready):
+    cell = lambda name, key, unit: page.spread(column(data, name, key), unit)
+    for what, name in (("`GET /livez`", "health 1"), ("`GET /projects/{id}`", "read Insula 1"),
+                       ("`POST /projects`", "write 1")):
+        page.headline(f"{what}, 64 connections, one server thread",
+                      f"{cell(name, 'rps', '/s')}, {cell(name, 'server_cpu_us', 'µs')} server CPU, "
+                      f"{cell(name, 'postgres_cpu_us', 'µs')} PostgreSQL CPU")
+    others = {"pgbench, 64 clients": "pgbench 64", "a Go service": "read Go 1", "a Node service": "read Node 1"}
+    for who, name in others.items():
+        if name in data["found"]:
+            ratio = page.ratios(column(data, "read Insula 1", "rps"), column(data, name, "rps"))
+            page.headline(f"the same read by {who}", f"{cell(name, 'rps', '/s')}; ours is {page.spread(ratio)} times that")
+    page.headline("from the 202 of a registration to a tenant that is ready",
+                  f"{page.spread([page.median(ready)], 'ms')} p50, {ready[len(ready) * 99 // 100]:.1f} ms p99")
 
 
 def report_peers(data, page):

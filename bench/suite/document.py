@@ -19,7 +19,10 @@ bench/run --report            # this document again, from bench/baselines
 """
 
 
-def write(path, modules, saved, notes):
+MARKS = ("<!-- numbers -->", "<!-- /numbers -->")
+
+
+def write(path, modules, saved, notes, readme=None):
     """`modules`: the sections in order; `saved`: what each measured; `notes`: why one has nothing new.
     The names of those that could not be written: of figures that an older section kept, most often."""
     folder = os.path.dirname(path)
@@ -45,7 +48,29 @@ def write(path, modules, saved, notes):
                   f"{taken['seconds']:.0f} s, load before the start {taken['load']}.", "", "</details>", ""]
     with open(path, "w") as out:
         out.write("\n".join(lines).rstrip() + "\n")
+    if readme:
+        write_headlines(readme, pages, saved)
     return failed
+
+
+def write_headlines(readme, pages, saved):
+    """The few figures of README.md, between its marks."""
+    rows = [line for made in pages for line in made.headlines]
+    targets = [target for made in pages for target in made.targets]
+    if not rows:
+        return
+    places = {taken["machine"]["cpu"] + ", kernel " + taken["machine"]["kernel"] for taken in saved.values()}
+    lines = [MARKS[0], "[docs/performance.md](docs/performance.md) has all of them, the targets "
+             f"({sum(t[3] for t in targets)} of {len(targets)} met) and where we lose; `bench/run` measures them again and writes "
+             "it and this table.", f"{'; '.join(sorted(places))}, PostgreSQL and clients on the same machine; median (lowest–highest) "
+             "of interleaved rounds.", "", "| what | figure |", "|---|---|"]
+    lines += [f"| {what} | {figure} |" for what, figure in rows]
+    with open(readme) as file:
+        text = file.read()
+    before, _, rest = text.partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    with open(readme, "w") as out:
+        out.write(before + "\n".join(lines) + "\n" + MARKS[1] + after)
 
 
 def machine_lines(saved):

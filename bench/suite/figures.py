@@ -42,7 +42,7 @@ def spread(values, unit=""):
         return "—"
     if unit in NS_OF and median(values) != 0:
         ns = [v * NS_OF[unit] for v in values]
-        unit, size = next((u, s) for u, s in reversed(TIMES) if median(ns) >= 10 * s or s == 1)
+        unit, size = next((u, s) for u, s in reversed(TIMES) if median(ns) >= s or s == 1)
         values = [v / size for v in ns]
     places = 0 if all(v == int(v) for v in values) else decimals(median(values))
     text, low, high = (number(v, places) for v in (median(values), values[0], values[-1]))

@@ -10,7 +10,7 @@ class page:
     def __init__(self, section, title, folder):
         """`folder` is the document's; plots go to its subfolder performance."""
         self.section, self.title, self.folder = section, title, folder
-        self.lines, self.targets, self.losses = [], [], []
+        self.lines, self.targets, self.losses, self.headlines = [], [], [], []
 
     spread = staticmethod(figures.spread)
     number = staticmethod(figures.number)
@@ -42,6 +42,10 @@ class page:
 
     def lost(self, sentence):
         self.losses.append(sentence)
+
+    def headline(self, what, figure):
+        """One of the few that README.md shows, too."""
+        self.headlines.append((what, figure))
 
     def plot(self, name, title, x_label, y_label, series, logx=False, bars=False):
         """`series` is {label: [(x, y), …]}; y may be a list: its median is drawn, with lowest and highest as a bar.
