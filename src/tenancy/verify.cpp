@@ -28,10 +28,11 @@ runtime::awaitable<pg::pg_result<>> begin_look(pg::lease& on) {
     }
     pg::unit pin;
     // What somebody has put into a schema of the default path is not what we ask with. And the
-    // statements are large: compiling each costs more than running it.
+    // statements are large: compiling each costs more than running it; and what 10,000 tenants have
+    // must fit into a hash table, or is compared each with each.
     pin.add_once(
         "select set_config('search_path', 'pg_catalog, pg_temp', true), set_config('jit', 'off',"
-        " true)");
+        " true), set_config('work_mem', '64MB', true)");
     if (auto pinned = co_await on.exec(std::move(pin)); !pinned) {
         co_return pinned.error();
     }

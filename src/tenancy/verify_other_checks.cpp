@@ -22,7 +22,7 @@ outside as (
                                     and e.deptype = 'e')) as filled
     from pg_namespace n
     where n.nspname !~ '^pg_(toast|temp)' and n.nspname not in ('control', 'queue', 'provision', 'tenant_api')
-        and n.oid not in (select t.schema from tenant t where t.schema is not null)),
+        and not exists (select from tenant t where t.schema = n.oid)),
 used as (
     select s.oid, s.name, s.filled, a.grantee from outside s
     cross join lateral aclexplode(coalesce(s.nspacl, acldefault('n', s.nspowner))) a

@@ -116,16 +116,17 @@ alive as (select name from tenant where status <> 'gone'),
 findings (how, object, what, mend) as (
     select 'danger', 'schema ' || n.nspname, 'no tenant has it', format('drop schema %I cascade', n.nspname)
     from pg_namespace n
-    where n.nspname ~ '^t_[0-9a-f]{32}$' and n.nspname::text not in (select name from alive)
+    where n.nspname ~ '^t_[0-9a-f]{32}$' and not exists (select from alive a where a.name = n.nspname::text)
     union all
     select 'danger', 'role ' || r.name, 'no tenant has it', format('drop role %I', r.name)
-    from tenant_role r where r.name not in (select name from alive) and r.oid not in (select oid from elsewhere)
+    from tenant_role r where not exists (select from alive a where a.name = r.name)
+        and not exists (select from elsewhere e where e.oid = r.oid)
     union all
     select 'notice', 'database ' || e.database, format('%s roles of tenants are its, not this one''s: both have the '
         'role prefix %s, and so the same cells and passwords', count(distinct r.oid), $1),
         'leave those roles alone; a prefix belongs to one database of a server (INSULA_ROLE_PREFIX)'
     from tenant_role r join elsewhere e on e.oid = r.oid
-    where r.name not in (select name from alive) group by e.database)
+    where not exists (select from alive a where a.name = r.name) group by e.database)
 )sql"};
 
 constexpr std::array all{roles, memberships, tenant_roles, cells, leftovers};

@@ -114,6 +114,37 @@ TEST_F(setup, a_new_file_reaches_every_tenant_and_new_ones_alike) {
     EXPECT_FALSE(fingerprint(new_one.schema()).empty());
 }
 
+// The rights are given one by one, because GRANT … ON ALL TABLES IN SCHEMA reads the whole
+// catalogue; what it would give is what there must be.
+TEST_F(setup, whatever_kind_of_table_a_file_makes_its_tenant_may_use_it) {
+    put_built_in();
+    put("0002_kinds.sql",
+        "create table {t}.\"Odd 'one\" (id serial primary key, n bigint generated always as "
+        "identity);\n"
+        "create table {t}.parted (id integer) partition by range (id);\n"
+        "create table {t}.part partition of {t}.parted for values from (0) to (9);\n"
+        "create view {t}.seen as select id from {t}.projects;\n"
+        "create materialized view {t}.kept as select id from {t}.projects;\n"
+        "create sequence {t}.alone;\n");
+    const auto old_one = database.make_tenant(0, "old");
+    const auto summary = app::migrate_database(values, false, silent);
+    ASSERT_TRUE(summary) << summary.error().describe();
+    for (const auto& tenant : {old_one, database.make_tenant(1, "new")}) {
+        const auto rights = [&] {
+            return database.raw().query_admin(
+                "select relname, relkind, relacl from pg_class where relnamespace = '" +
+                tenant.schema() + "'::regnamespace and relkind <> 'i' order by relname");
+        };
+        const auto before = rights();
+        EXPECT_GE(before.size(), 9U);
+        database.raw().query_admin("grant select, insert, update, delete on all tables in schema " +
+                                   tenant.schema() + " to " + tenant.schema());
+        database.raw().query_admin("grant usage on all sequences in schema " + tenant.schema() +
+                                   " to " + tenant.schema());
+        EXPECT_EQ(rights(), before);
+    }
+}
+
 TEST_F(setup, a_changed_file_that_a_tenant_has_is_refused) {
     database.make_tenant(0, "one");
     put("0001_projects.sql", "create table {t}.other (id uuid primary key);\n");
