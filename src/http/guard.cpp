@@ -140,6 +140,7 @@ refusal check_framing(const framing_fields& f, message_head& head) noexcept {
         if (!iequals(f.coding, "chunked"))
             return known_codings_then_chunked(f.coding) ? refusal::unknown_coding
                                                         : refusal::malformed;
+        head.chunked = true;
     }
     if (f.content_lengths == 1) {
         if (!all_digits(f.content_length))
