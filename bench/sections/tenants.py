@@ -14,8 +14,7 @@ MIB = 1024
 # All of a tenant's statements that a reading client needs, sent to each tenant at random.
 RANDOM = """
 local all = {}
-init = function(arguments)
-   wrk.init(arguments)
+init = function()
    for line in io.lines("%s") do
       local path, token = line:match("(%%S+) (%%S+)")
       all[#all + 1] = wrk.format("GET", path, {Authorization = "Bearer " .. token})
