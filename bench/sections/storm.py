@@ -1,58 +1,19 @@
 """The log-in storm (G16): do 200 log-ins a second keep those waiting who have a token?"""
-import json, os, shutil, signal, socket, subprocess, sys, tempfile, time, urllib.request
+import json, os, shutil, subprocess, sys, tempfile, time
+
+from suite.processes import memory
+from suite.service import PASSWORD, call, service
 
 TITLE = "Log-in storm"
 ORDER = 75
 PROGRAMS = ["paced_load"]
-PASSWORD = "correct horse battery staple"
 PEOPLE = 60
 LOGINS, READS = 200, 300  # a second
-# What takes a core's time and cache as Argon2id does, and is asked for by nobody: nothing a service could do would make it
-# cheaper for its neighbours.
-HOG = "import hashlib, os\nos.nice(19)\nwhile True: hashlib.scrypt(b'p', salt=b's' * 16, n=16384, r=8, p=1, maxmem=1 << 26)"
-
-
-def call(url, body=None, token=None):
-    request = urllib.request.Request(url)
-    if body is not None:
-        request.data = json.dumps(body).encode()
-        request.add_header("Content-Type", "application/json")
-    if token:
-        request.add_header("Authorization", "Bearer " + token)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        text = answer.read()
-        return json.loads(text) if text else None
-
-
-class service:
-    def __init__(self, program, folder):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = open(folder + "/log", "w")
-        environment = dict(os.environ, INSULA_RATE_LIMIT="off", INSULA_LOG="warn", INSULA_THREADS="1",
-                           INSULA_REQUIRE_VERIFIED_EMAIL="false")
-        self.process = subprocess.Popen([program, "dev", "--data-dir", folder + "/data", "--listen", self.url[7:]],
-                                        env=environment, stdout=self.log, stderr=self.log)
-        for _ in range(600):
-            try:
-                call(self.url + "/readyz")
-                return
-            except OSError:
-                if self.process.poll() is not None:
-                    raise RuntimeError("insula ended: " + open(folder + "/log").read())
-                time.sleep(0.05)
-        raise RuntimeError("insula is not ready")
-
-    def memory(self, line):
-        """MiB."""
-        return next(int(one.split()[1]) / 1024 for one in open(f"/proc/{self.process.pid}/status")
-                    if one.startswith(line + ":"))
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+# What takes a core's time and cache as Argon2id does, and is asked for by nobody: nothing a service could do would make
+# it cheaper for its neighbours.
+HOG = """import hashlib, os
+os.nice(19)
+while True: hashlib.scrypt(b'p', salt=b's' * 16, n=16384, r=8, p=1, maxmem=1 << 26)"""
 
 
 class scene:
@@ -61,17 +22,15 @@ class scene:
     def __init__(self, s, folder, people):
         self.port, self.folder = s.port, folder
         for i in range(people + 1):
-            made = call(s.url + "/api/v1/auth/register", {
-                "email": f"storm{i}@example.org", "password": PASSWORD, "full_name": "Storm",
-                "tenant_name": f"storm{i}", "tenant_slug": f"storm{i}"})
-            call(s.url + made["status_url"] + "?wait=10")
+            s.register(f"storm{i}")
         self.logins = [self.login(i, people) for i in range(2 * people)]
         # A person has a hundred sessions at most: the reader is none of those who log in.
-        token = call(s.url + "/api/v1/auth/login", {"email": f"storm{people}@example.org", "password": PASSWORD})["access_token"]
+        token = s.log_in(f"storm{people}")["access_token"]
         project = call(s.url + "/api/v1/projects", {"name": "Measured", "description": "a row"}, token)["id"]
-        self.read = [self.file("read", f"GET /api/v1/projects/{project} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n")]
+        head = f"HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n"
+        self.read = [self.file("read", f"GET /api/v1/projects/{project} {head}")]
         # Answered from the token and from memory: no project has such an id.
-        self.token_only = [self.file("token", f"GET /api/v1/projects/none HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n")]
+        self.token_only = [self.file("token", f"GET /api/v1/projects/none {head}")]
 
     def file(self, name, text):
         path = f"{self.folder}/{name}"
@@ -82,12 +41,13 @@ class scene:
     def login(self, i, people):
         body = json.dumps({"email": f"storm{i % people}@example.org",
                            "password": PASSWORD if i < people else "not the password"})
-        return self.file(f"login{i}", "POST /api/v1/auth/login HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-                                      f"Content-Length: {len(body)}\r\n\r\n{body}")
+        return self.file(f"login{i}", "POST /api/v1/auth/login HTTP/1.1\r\nHost: bench\r\n"
+                         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}")
 
 
 def paced(program, port, per_second, seconds, files):
-    return subprocess.Popen([program, str(port), str(per_second), str(seconds)] + files, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([program, str(port), str(per_second), str(seconds)] + files, stdout=subprocess.PIPE,
+                            text=True)
 
 
 def answers(process):
@@ -129,17 +89,18 @@ def round_of(program, at, seconds, met):
 
 
 def measure(bench):
-    program = bench.build + "/bench/paced_load"
+    program = bench.program("paced_load")
     folder = tempfile.mkdtemp(prefix="insula-storm-")
     os.chmod(folder, 0o755)
     seconds = 1 if bench.quick else 6
-    bench.command(f"paced_load PORT {READS // 2} {seconds} token-only & paced_load PORT {READS // 2} {seconds} tenant-read "
-                  f"& paced_load PORT {LOGINS} {seconds + 1} log-ins")
-    s = service(bench.build + "/insula", folder)
+    for what, pace in (("token-only", READS // 2), ("tenant-read", READS // 2), ("log-ins", LOGINS)):
+        bench.command(f"paced_load PORT {pace} {seconds} {what}")
+    s = service(bench, folder, INSULA_THREADS=1)
     try:
         bench.progress(f"{PEOPLE} people register")
         at = scene(s, folder, 4 if bench.quick else PEOPLE)
-        before, rounds, met = s.memory("VmRSS"), [], {}
+        pid = s.process.pid
+        before, rounds, met = memory(pid, "VmRSS"), [], {}
         answers(paced(program, at.port, READS, 1, at.read))
         for i in range(bench.rounds):
             bench.progress(f"round {i + 1} of {bench.rounds}")
@@ -147,36 +108,39 @@ def measure(bench):
         for times in met.values():
             times.sort()
         return {"rounds": rounds, "seconds": seconds,
-                "logins": {k: {"count": len(v), "p50_us": v[len(v) // 2], "p99_us": v[len(v) * 99 // 100]} for k, v in sorted(met.items())},
-                "memory_mib": {"before": before, "most": s.memory("VmHWM"), "after": s.memory("VmRSS")}}
+                "logins": {status: {"count": len(v), "p50_us": v[len(v) // 2], "p99_us": v[len(v) * 99 // 100]}
+                           for status, v in sorted(met.items())},
+                "memory_mib": {"before": before, "most": memory(pid, "VmHWM"), "after": memory(pid, "VmRSS")}}
     finally:
         s.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-NAMES = {"idle": "alone", "storm": f"beside {LOGINS} log-ins/s", "hog": "beside one process at nice 19 that computes scrypt (the floor)"}
+NAMES = {"idle": "alone", "storm": f"beside {LOGINS} log-ins/s", "hog": "beside a process that hashes at nice 19"}
+ROUTES = {"token": "token only", "read": "tenant read"}
 
 
 def report(data, page):
     rounds = data["rounds"]
     of = lambda when, route, what: [one[when][route][what] for one in rounds]
-    page.text(f"""{READS // 2} token-only requests and {READS // 2} tenant reads a second, at a fixed pace whatever the answers do
-(`bench/load/paced.cpp`, real-time priority), alone, beside {LOGINS} log-ins a second, half of them with a wrong password, and
-beside one process that does nothing but hash at nice 19. The service hashes on one thread fewer than the machine has cores, at
-nice +10 with long slices, and refuses with 503 and Retry-After whom it cannot serve within 2 s. Clients, PostgreSQL and the
-service share the machine's two cores.""")
+    page.text(f"""{READS // 2} token-only requests and {READS // 2} tenant reads a second, at a fixed pace whatever the
+answers do (`bench/load/paced.cpp`, real-time priority): alone, beside {LOGINS} log-ins a second, half of them with a
+wrong password, and beside one process that does nothing but compute scrypt at nice 19, which is the floor for a core that
+hashes. The service hashes on one thread fewer than the machine has cores, at nice +10 with long slices, and refuses with
+503 and Retry-After whom it cannot serve within 2 s, before anything is looked up. Clients, PostgreSQL and the service
+share the machine's cores. A machine that is never idle is awake sooner, so the floor can be below "alone".""")
     page.table(["route", "when", "p50", "p99", "longest"],
-               [[{"token": "token only", "read": "tenant read"}[route], NAMES[when]] +
+               [[ROUTES[route], NAMES[when]] +
                 [page.spread(of(when, route, what), "µs") for what in ("p50_us", "p99_us", "max_us")]
-                for route in ("token", "read") for when in NAMES])
+                for route in ROUTES for when in NAMES])
     page.table(["log-ins answered", "count", "p50", "p99"],
                [[status, one["count"], page.spread(one["p50_us"], "µs"), page.spread(one["p99_us"], "µs")]
                 for status, one in data["logins"].items()])
-    memory = data["memory_mib"]
-    page.text(f"Memory of the service: {memory['before']:.0f} MiB before, {memory['most']:.0f} at most, {memory['after']:.0f} after.")
-    page.plot("p99", "p99 of those who have a token", "", "µs",
-              {NAMES[when]: [(label, of(when, route, "p99_us")) for route, label in (("token", "token only"), ("read", "tenant read"))]
-               for when in NAMES}, bars=True)
+    used = data["memory_mib"]
+    page.text(f"Memory of the service: {used['before']:.0f} MiB before, {used['most']:.0f} at most, "
+              f"{used['after']:.0f} after.")
+    bars = {NAMES[when]: [(ROUTES[route], of(when, route, "p99_us")) for route in ROUTES] for when in NAMES}
+    page.plot("p99", "p99 of those who have a token", "", "µs", bars, bars=True)
     page.target(f"token route p99 beside {LOGINS} log-ins/s ÷ alone",
                 page.ratios(of("storm", "token", "p99_us"), of("idle", "token", "p99_us")), at_most=1.3)
     page.target(f"tenant read p99 beside {LOGINS} log-ins/s ÷ alone",
