@@ -6,6 +6,7 @@
 #include "count_allocations.hpp"
 #include "http/answer.hpp"
 #include "http/reader.hpp"
+#include "loopback_clients.hpp"
 
 #include "insula/http/server.hpp"
 
@@ -15,6 +16,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <cstring>
 #include <future>
@@ -24,6 +26,7 @@ namespace {
 
 using namespace insula;
 using namespace insula::http;
+using namespace std::string_view_literals;
 
 struct endpoint {
     http::policy policy;
@@ -32,6 +35,7 @@ constexpr endpoint anybody{policy::anonymous};
 
 constexpr auto routes = router(std::to_array<route_row<endpoint>>({
     {method::get, "/hello", anybody},
+    {method::post, "/hello", anybody, {.body = body_rule::json}},
     {method::get, "/api/v1/users/me", anybody},
     {method::get, "/api/v1/tenants/{slug}", anybody},
     {method::get, "/api/v1/members", anybody},
@@ -47,7 +51,7 @@ constexpr auto routes = router(std::to_array<route_row<endpoint>>({
 class hello final : public routed_service<routes> {
 public:
     runtime::awaitable<result<response>> serve(request&, const route_info&) override {
-        co_return response::json(200, R"({"hello":"world"})");
+        co_return response::fixed(200, "application/json", R"({"hello":"world"})");
     }
 };
 
@@ -116,15 +120,6 @@ void write_response_head(benchmark::State& state) {
 }
 BENCHMARK(write_response_head);
 
-double cpu_seconds() {
-    rusage u{};
-    getrusage(RUSAGE_SELF, &u);
-    const auto seconds = [](const timeval& t) {
-        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
-    };
-    return seconds(u.ru_utime) + seconds(u.ru_stime);
-}
-
 template <class T>
 T wait_for(runtime::loop& home, runtime::awaitable<T> task) {
     std::promise<T> promise;
@@ -133,6 +128,121 @@ T wait_for(runtime::loop& home, runtime::awaitable<T> task) {
             thrown ? promise.set_exception(thrown) : promise.set_value(std::move(value));
         });
     return promise.get_future().get();
+}
+
+/// A whole server on a loop and thread of its own.
+class running_server {
+public:
+    explicit running_server(runtime::backend kind)
+        : loop_(runtime::make_loop({.kind = kind}).value()),
+          server_(service_, options(), metrics_) {
+        thread = std::thread([this] { loop_->run(); });
+        wait_for(*loop_, server_.start({loop_.get()})).value();
+    }
+    ~running_server() {
+        wait_for(*loop_, server_.stop(runtime::deadline::after(std::chrono::seconds(1))));
+        loop_->stop();
+        thread.join();
+    }
+    std::uint16_t port() const { return runtime::address::parse(server_.local())->port; }
+
+private:
+    static server_options options() {
+        server_options o;
+        o.listen = "127.0.0.1:0";
+        o.log_requests = false;
+        o.limits.requests_per_connection_max = static_cast<std::size_t>(-1);
+        return o;
+    }
+    std::unique_ptr<runtime::loop> loop_;
+    hello service_;
+    observe::metrics metrics_;
+    http::server server_;
+
+public:
+    std::thread thread;
+};
+
+constexpr auto plain = "GET /hello HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"sv;
+constexpr auto api_like =
+    "GET /hello HTTP/1.1\r\nHost: localhost:8080\r\nUser-Agent: curl/7.88.1\r\n"
+    "Accept: application/json\r\nAuthorization: Bearer "
+    "eyJhbGciOiJFUzI1NiIsImtpZCI6IjAxOTNiNWEwIiwidHlwIjoiSldUIn0."
+    "eyJhdWQiOiJpbnN1bGEiLCJleHAiOjE3NjQwMDAwMDAsImlhdCI6MTc2Mzk5OTEwMCwiaXNzIjoiaHR0cDovL2xvY2Fsa"
+    "G9zdDo4MDgwIiwianRpIjoiMDE5M2I1YTAtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMDAwIiwicm9sZSI6Im93bmVyIiw"
+    "ic2lkIjoiMDE5M2I1YTAtMDAwMC03MDAwLTgwMDAtMDAwMDAwMDAwMDAwIiwic3ViIjoiMDE5M2I1YTAtMDAwMC03MDAw"
+    "LTgwMDAtMDAwMDAwMDAwMDAwIn0."
+    "c2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJlcw\r\n"
+    "X-Request-ID: 0193b5a0-0000-7000-8000-000000000000\r\n\r\n"sv;
+constexpr auto not_found = "GET /nothing/here HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"sv;
+constexpr auto with_body =
+    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    "Content-Length: 34\r\n\r\n{\"name\":\"x\",\"description\":\"a row\"}"sv;
+constexpr auto chunked =
+    "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n22\r\n{\"name\":\"x\",\"description\":\"a row\"}\r\n0\r\n\r\n"sv;
+
+/// The answer to a request, for its length: of one request on a connection of its own.
+std::string answer_to(std::uint16_t port, std::string_view request) {
+    const int fd = bench::connect_to(port);
+    std::string answer(4096, '\0');
+    if (::send(fd, request.data(), request.size(), 0) != static_cast<ssize_t>(request.size()))
+        std::abort();
+    const auto got = ::recv(fd, answer.data(), answer.size(), 0);
+    ::close(fd);
+    answer.resize(static_cast<std::size_t>(got));
+    return answer;
+}
+
+void session_on(benchmark::State& state, runtime::backend kind, std::string_view request,
+                int connections, int depth) {
+    running_server server(kind);
+    const bench::loopback_clients all(server.port(), connections, depth, request,
+                                      answer_to(server.port(), request));
+    const auto before = bench::allocations.load();
+    bench::measure_server(state, server.thread, connections * depth, [&] { all.round(); });
+    // measure_server() runs ten rounds more than it counts; each round allocates once for the
+    // client.
+    const auto rounds = static_cast<double>(state.iterations() + 10);
+    const auto made = static_cast<double>(bench::allocations.load() - before);
+    state.counters["allocations"] = (made / rounds - 1) / (connections * depth);
+}
+constexpr auto ring = runtime::backend::io_uring;
+constexpr auto poll = runtime::backend::epoll;
+BENCHMARK_CAPTURE(session_on, plain_io_uring, ring, plain, 64, 1)->UseRealTime();
+BENCHMARK_CAPTURE(session_on, plain_epoll, poll, plain, 64, 1)->UseRealTime();
+BENCHMARK_CAPTURE(session_on, one_connection_io_uring, ring, plain, 1, 1)->UseRealTime();
+BENCHMARK_CAPTURE(session_on, pipelined_io_uring, ring, plain, 64, 16)->UseRealTime();
+BENCHMARK_CAPTURE(session_on, api_like_io_uring, ring, api_like, 64, 1)->UseRealTime();
+BENCHMARK_CAPTURE(session_on, not_found_io_uring, ring, not_found, 64, 1)->UseRealTime();
+BENCHMARK_CAPTURE(session_on, with_body_io_uring, ring, with_body, 64, 1)->UseRealTime();
+BENCHMARK_CAPTURE(session_on, chunked_io_uring, ring, chunked, 64, 1)->UseRealTime();
+
+/// One request on a connection of its own that ends with it: accept, session, refusal or answer,
+/// close.
+void connection_with(benchmark::State& state, std::string_view request) {
+    running_server server(ring);
+    bench::measure_server(state, server.thread, 1, [&] {
+        const int fd = bench::connect_to(server.port());
+        std::array<char, 4096> answer;
+        if (::send(fd, request.data(), request.size(), 0) < 0)
+            std::abort();
+        while (::recv(fd, answer.data(), answer.size(), 0) > 0) {
+        }
+        ::close(fd);
+    });
+}
+BENCHMARK_CAPTURE(connection_with, one_request,
+                  "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"sv)
+    ->UseRealTime();
+
+double cpu_seconds() {
+    rusage u{};
+    getrusage(RUSAGE_SELF, &u);
+    const auto seconds = [](const timeval& t) {
+        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+    };
+    return seconds(u.ru_utime) + seconds(u.ru_stime);
 }
 
 int serve(std::string_view backend, std::string listen) {

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,6 +34,14 @@ inline int connect_to(std::uint16_t port) {
     return fd;
 }
 
+/// Both ends of every connection are here.
+inline void allow_descriptors() {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 class loopback_clients {
 public:
     /// `depth` requests are sent at once on each connection; the answer is as long as `answer`, and
@@ -41,6 +50,7 @@ public:
                      std::string_view answer)
         : answer_(answer.substr(0, 15)),
           answer_bytes_(answer.size() * static_cast<std::size_t>(depth)) {
+        allow_descriptors();
         for (int i = 0; i < depth; ++i) {
             requests_ += request;
         }
