@@ -58,6 +58,7 @@ pg::unit step_transaction::take_pending() {
 void step_transaction::replace(pg::unit whole) {
     pending_ = std::move(whole);
     options_.lock_timeout = std::chrono::milliseconds(-1);
+    alone_ = true;
 }
 
 void step_transaction::belongs_to(std::size_t whose) {
@@ -113,7 +114,13 @@ runtime::awaitable<pg::pg_result<pg::lease*>> step_transaction::flush() {
 }
 
 runtime::awaitable<pg::pg_result<>> step_transaction::commit() {
-    auto got = co_await connection_.exec_and_commit(take_pending(), options_);
+    if (alone_) {
+        // Its own transaction, committed by its Sync: BEGIN and COMMIT would be parsed and run
+        // for nothing. Nothing was sent, so this only forgets the BEGIN that waits.
+        (void)co_await connection_.rollback();
+    }
+    auto got = alone_ ? co_await connection_.exec(take_pending(), options_)
+                      : co_await connection_.exec_and_commit(take_pending(), options_);
     if (!got) {
         note_error(got.error());
         co_return got.error();

@@ -48,6 +48,7 @@ public:
     /// Nothing was sent, and only the fence waits to be.
     bool only_fence() const noexcept { return !sent_any_ && pending_.size() == 1; }
     /// Instead of what waits: the one statement that is the transaction, with limits of its own.
+    /// It goes without BEGIN and COMMIT.
     void replace(pg::unit whole);
 
     /// The first error that PostgreSQL or the connection gave, whoever saw it; null: none.
@@ -70,6 +71,7 @@ private:
     std::optional<pg::pg_error> failed_;
     bool enqueues_ = false;
     bool sent_any_ = false;
+    bool alone_ = false;
     std::vector<mark> marks_{{0, 0}};  // of what gathers
     std::vector<mark> sent_{{0, 0}};   // of what was sent last
     std::size_t blamed_ = 0;
