@@ -1,13 +1,16 @@
-// What the engine makes of a database with the queue's tables; started by bench/queue/run, which
+// What the engine makes of a database with the queue's tables; started by bench/sections/queue.py,
+// which
 // runs the same rows' raw SQL by pgbench in between. One measurement for each call, printed as one
 // line of JSON:
 //
 //   queue_bench WHAT --worker CONNINFO --app CONNINFO [--count N] [--clients N] [--workers N]
-//       [--seconds S] [--runtime auto|io_uring|epoll]
+//       [--seconds S] [--lease-ms N] [--filled yes] [--runtime auto|io_uring|epoll]
 //
 // WHAT: enqueue, enqueue_batch, calls (one outside step, ended in batches), singles (one database
 // step, a commit each), steps (20 database steps each), three (3 database steps), joined (3 in one
-// transaction), pickup (idle), pickup_loaded.
+// transaction), provision and provision_joined (schema, two tables, rights: a transaction each,
+// one), pickup (idle), pickup_loaded; hang (a process to be killed) and rescue (who takes over).
+// With --filled the runs are there already; otherwise --count of them are enqueued first.
 
 #include "insula/observe/log.hpp"
 #include "insula/observe/metrics.hpp"
@@ -47,6 +50,7 @@ namespace {
 using clock = std::chrono::steady_clock;
 using outcome = runtime::awaitable<step_result<>>;
 std::atomic<clock::rep> begun{0};  // of the last marked run's first line
+bool hangs = false;                // what is called never returns
 
 class call {
 public:
@@ -55,6 +59,9 @@ public:
     outcome go(outside_step&, const input& in) const {
         if (in.number != 0) {
             begun = clock::now().time_since_epoch().count();
+        }
+        if (hangs) {
+            co_await runtime::sleep_for(std::chrono::hours(1));
         }
         co_return step_result<>();
     }
@@ -86,12 +93,54 @@ public:
     }
 };
 
+/// Provisioning without anything but its DDL, a schema for each run.
+template <bool Joined>
+class provision {
+public:
+    static constexpr std::string_view kind = Joined ? "bench.provision_joined" : "bench.provision";
+    using input = bench_input;
+    outcome schema(database_step& s, const input&) const {
+        co_return co_await send(s, {"create schema {}"});
+    }
+    outcome tables(database_step& s, const input&) const {
+        co_return co_await send(s, {"create table {}.a (id uuid primary key, name text not null)",
+                                    "create table {}.b (id uuid primary key, name text not null)"});
+    }
+    outcome rights(database_step& s, const input&) const {
+        co_return co_await send(s, {"grant usage on schema {} to pg_monitor",
+                                    "grant select, insert on {0}.a, {0}.b to pg_monitor"});
+    }
+    static constexpr auto steps() {
+        return queue::steps<provision>(
+            {{.name = "schema", .run = &provision::schema},
+             {.name = "tables", .run = &provision::tables, .joins_previous = Joined},
+             {.name = "rights", .run = &provision::rights, .joins_previous = Joined}});
+    }
+
+private:
+    static outcome send(database_step& s, std::vector<std::string_view> texts) {
+        std::string name = "t_" + s.run().str();
+        std::erase(name, '-');
+        pg::unit work;
+        for (const std::string_view text : texts) {
+            work.add_once(fmt::format(fmt::runtime(text), name));
+        }
+        auto got = co_await s.exec(std::move(work));
+        if (!got) {
+            co_return failure(got.error());
+        }
+        co_return step_result<>();
+    }
+};
+
 struct settings {
+    bool filled = false;
     std::string what, worker, app, runtime = "auto";
     int count = 20'000;
     unsigned clients = 64;
     unsigned workers = 16;
     double seconds = 5;
+    std::chrono::milliseconds lease{10'000};
 };
 
 /// A loop on a thread, with pools and perhaps an engine.
@@ -108,6 +157,7 @@ public:
         }
         loop_ = std::move(*made);
         known_.add(call()).add(chain<1>()).add(chain<3>()).add(chain<3, true>()).add(chain<20>());
+        known_.add(provision<false>()).add(provision<true>());
         app_ = std::make_unique<pg::pool>(
             *loop_,
             pg::pool_options{
@@ -155,6 +205,7 @@ private:
     void drain_all(const std::string& kind, int steps);
     runtime::awaitable<double> pick_up_one();
     void pickup(bool loaded);
+    void recover(bool victim);
 
     settings s_;
     observe::metrics metrics_;
@@ -210,6 +261,7 @@ void bench::enqueue(const std::string& kind, unsigned batch, unsigned clients, d
 void bench::start_engine() {
     engine_options options;
     options.workers = s_.workers;
+    options.lease = s_.lease;
     engine_ = std::make_unique<engine>(*loop_, *worker_, budget_, known_, options, metrics_);
     runtime::post(*loop_, [this] { engine_->start(); });
     while (engine_->stats().registrations == 0) {
@@ -222,8 +274,11 @@ void bench::stop_engine() {
 }
 
 void bench::drain_all(const std::string& kind, int steps) {
-    enqueue(kind, 5'000, 2, 1e6, static_cast<std::uint64_t>(s_.count));
-    const auto all = enqueued_.load();
+    const unsigned batch = std::clamp(static_cast<unsigned>(s_.count) / 2, 1U, 5'000U);
+    if (!s_.filled) {
+        enqueue(kind, batch, 2, 1e6, static_cast<std::uint64_t>(s_.count));
+    }
+    const auto all = s_.filled ? static_cast<std::uint64_t>(s_.count) : enqueued_.load();
     const auto from = clock::now();
     start_engine();
     while (engine_->stats().finished < all) {
@@ -270,13 +325,39 @@ void bench::pickup(bool loaded) {
           ms[ms.size() * 99 / 100], static_cast<unsigned long>(ms.size()));
 }
 
+/// Prints a line when it is ready and one when the call has begun, by the clock all processes
+/// share.
+void bench::recover(bool victim) {
+    hangs = victim;
+    if (victim) {
+        enqueue_request what = request_for<call>({.number = 1});
+        pg::unit work;
+        add_enqueue(work, run_id::make(), what);
+        (void)await(app_->run(std::move(work), runtime::deadline::never()));
+    }
+    start_engine();
+    std::printf("ready\n");
+    std::fflush(stdout);
+    while (begun == 0) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    print("\"begun\":%.6f", std::chrono::duration<double>(clock::duration(begun.load())).count());
+    std::fflush(stdout);
+    while (victim) {
+        std::this_thread::sleep_for(std::chrono::seconds(1));
+    }
+    stop_engine();
+}
+
 void bench::run() {
     const std::map<std::string, std::pair<std::string, int>> drains{
         {"calls", {"bench.call", 1}},
         {"singles", {"bench.single", 1}},
         {"steps", {"bench.steps", 20}},
         {"three", {"bench.three", 1}},
-        {"joined", {"bench.joined", 1}}};
+        {"joined", {"bench.joined", 1}},
+        {"provision", {"bench.provision", 1}},
+        {"provision_joined", {"bench.provision_joined", 1}}};
     if (const auto found = drains.find(s_.what); found != drains.end()) {
         drain_all(found->second.first, found->second.second);
     } else if (s_.what == "enqueue" || s_.what == "enqueue_batch") {
@@ -284,11 +365,13 @@ void bench::run() {
         enqueue("bench.call", 1, s_.clients, 1, ~0ULL);  // connections open, statements prepared
         const auto from = clock::now();
         enqueue("bench.call", batch ? 5'000 : 1, batch ? 2 : s_.clients, s_.seconds, ~0ULL);
-        print("\"per_second\":%.0f",
+        print("\"runs\":%lu,\"per_second\":%.0f", static_cast<unsigned long>(enqueued_),
               static_cast<double>(enqueued_) /
                   std::chrono::duration<double>(clock::now() - from).count());
     } else if (s_.what == "pickup" || s_.what == "pickup_loaded") {
         pickup(s_.what == "pickup_loaded");
+    } else if (s_.what == "hang" || s_.what == "rescue") {
+        recover(s_.what == "hang");
     } else {
         throw std::invalid_argument("WHAT is not one of them: " + s_.what);
     }
@@ -301,9 +384,11 @@ settings read(int argc, char** argv) {
     if (argc < 2 || std::string_view(argv[1]) == "--help") {
         std::printf(
             "queue_bench WHAT --worker CONNINFO --app CONNINFO [--count N] [--clients N]\n"
-            "    [--workers N] [--seconds S] [--runtime auto|io_uring|epoll]\n"
-            "WHAT: enqueue, enqueue_batch, calls, singles, steps, three, joined, pickup,\n"
-            "    pickup_loaded. bench/queue/run makes the database and calls it.\n");
+            "    [--workers N] [--seconds S] [--lease-ms N] [--filled yes]\n"
+            "    [--runtime auto|io_uring|epoll]\n"
+            "WHAT: enqueue, enqueue_batch, calls, singles, steps, three, joined, provision,\n"
+            "    provision_joined, pickup, pickup_loaded, hang, rescue.\n"
+            "bench/sections/queue.py makes the database and calls it.\n");
         std::exit(argc < 2 ? 2 : 0);
     }
     s.what = argv[1];
@@ -321,6 +406,10 @@ settings read(int argc, char** argv) {
             s.clients = static_cast<unsigned>(std::stoul(value));
         } else if (name == "--workers") {
             s.workers = static_cast<unsigned>(std::stoul(value));
+        } else if (name == "--filled") {
+            s.filled = value == "yes";
+        } else if (name == "--lease-ms") {
+            s.lease = std::chrono::milliseconds(std::stoi(value));
         } else if (name == "--seconds") {
             s.seconds = std::stod(value);
         } else {
