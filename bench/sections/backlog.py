@@ -29,6 +29,8 @@ class scene:
         self.seconds = 1 if bench.quick else 3
         self.tasks = 200 if bench.quick else TASKS
         self.service = service(bench, folder, INSULA_THREADS=1)
+
+    def begin(self):
         self.service.register("reader")
         self.service.register("person")  # who logs in: a reader's sessions would be ended by a hundred more
         self.token = self.service.log_in("reader")["access_token"]
@@ -59,6 +61,7 @@ def measure(bench):
     s = None
     try:
         s = scene(bench, folder)
+        s.begin()
         found = {route: {state: [] for state in STATES} for route in s.routes}
         for r in range(min(bench.rounds, 3)):
             bench.progress(f"round {r + 1} of {min(bench.rounds, 3)}")

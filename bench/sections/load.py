@@ -1,5 +1,5 @@
 """The whole service over HTTP, and others beside it."""
-import http.client, json, os, shutil, tempfile
+import functools, http.client, json, os, shutil, tempfile
 
 from suite import peers
 from suite.bench import cannot
@@ -22,6 +22,11 @@ class scene:
         self.bench, self.folder = bench, folder
         self.seconds = 1 if bench.quick else 2
         self.ready, self.registered, self.open = [], 0, []
+        self.pools, self.peers, self.nginx = {}, {}, None
+        self.people = 3 if bench.quick else PEOPLE
+
+    def begin(self):
+        bench, folder = self.bench, self.folder
         self.one = self.keep(service(bench, folder, INSULA_THREADS=1))
         self.two = self.keep(self.one.beside(bench, INSULA_THREADS=2))
         self.register("reader", 1, warm=True)
@@ -30,8 +35,6 @@ class scene:
         self.project = call(self.one.url + "/api/v1/projects", {"name": "Measured", "description": "a row"},
                             self.token)["id"]
         peers.make_login(self.one, self.schema)
-        self.servers = {"Insula": (self.one, self.two)}
-        self.pools = {}
 
     def keep(self, started):
         self.open.insert(0, started)
@@ -67,49 +70,48 @@ class scene:
             found["round_trips"] = (server.metric("insula_pg_round_trips_total") - before) / found["requests"]
         return found
 
-    def start_peers(self):
-        """Those that are there; the best size of pool for each is measured once."""
+    def find_peers(self):
+        """Those that are there, with what starts each: the best size of pool is measured once, and answers compared."""
         for name, build, start in (("Go", peers.build_go, peers.go), ("Node", peers.build_node, peers.node)):
             try:
                 built = build(self.bench)
             except cannot as reason:
                 self.bench.without(f"the {name} peer", str(reason))
                 continue
-            both = []
             for threads in (1, 2):
-                rates = {}
-                for pool in POOLS[:1] if self.bench.quick else POOLS:
-                    server = start(built, self.one, self.folder, threads, pool)
-                    try:
-                        wrk(self.bench, self.path(server), self.token, 64, 1)
-                        rates[pool] = wrk(self.bench, self.path(server), self.token, 64, 1)["rps"]
-                    finally:
-                        server.stop()
+                begin = functools.partial(start, built, self.one, self.folder, threads)
+                rates = {pool: self.beside(begin, pool, seconds=1, compare=True)["rps"]
+                         for pool in (POOLS[:1] if self.bench.quick else POOLS)}
                 best = max(rates, key=rates.get)
-                self.bench.progress(f"{name}, {threads} thread(s): pool of {best} connections of {rates}")
+                self.bench.progress(f"{name}, {threads} thread(s): best with {best} connections: "
+                                    + ", ".join(f"{pool}: {rate:,.0f}/s" for pool, rate in rates.items()))
                 self.pools[f"{name} {threads}"] = {"best": best, "rps": rates}
-                both.append(self.keep(start(built, self.one, self.folder, threads, best)))
-            self.servers[name] = tuple(both)
+                self.peers.setdefault(name, []).append(begin)
         try:
             self.nginx = self.keep(peers.nginx(self.folder))
         except cannot as reason:
-            self.nginx = None
             self.bench.without("nginx", str(reason))
 
-    def compare_answers(self):
+    def beside(self, begin, pool, seconds=None, compare=False):
+        """A peer's read. It runs for its turn only: all their pools together are more than PostgreSQL takes."""
+        server = begin(pool)
+        try:
+            if compare:
+                self.compare_answers(server)
+            wrk(self.bench, self.path(server), self.token, 64, 1)
+            return self.measured(server, self.path(server), self.token, seconds=seconds)
+        finally:
+            server.stop()
+
+    def compare_answers(self, server):
         """Nobody is measured who answers something else."""
         wrong = self.token[:-8] + ("AAAAAAAA" if not self.token.endswith("AAAAAAAA") else "BBBBBBBB")
         asked = ((self.project, self.token, {}), (NOBODY, self.token, {}), ("not-an-id", self.token, {}),
                  (self.project, wrong, {}), (self.project, None, {}), (self.project, self.token, {"If-None-Match": '"v1"'}))
         for what in asked:
-            wanted = answer_of(self.one, *what)
-            for name, both in self.servers.items():
-                for server in both:
-                    found = answer_of(server, *what)
-                    if found != wanted and what[1] is not None:
-                        raise RuntimeError(f"{name} answers something else:\n{found}\n{wanted}")
-                    if found[0] != wanted[0]:
-                        raise RuntimeError(f"{name} answers {found[0]} instead of {wanted[0]}")
+            wanted, found = answer_of(self.one, *what), answer_of(server, *what)
+            if found[0] != wanted[0] or (found != wanted and what[1] is not None):
+                raise RuntimeError(f"a peer answers something else:\n{found}\n{wanted}")
 
 
 def answer_of(server, project, token, headers):
@@ -137,10 +139,11 @@ def one_round(s, found, first):
     def add(name, function):
         work.append((name, function))
 
-    for name, both in s.servers.items():
-        for threads, server in zip((1, 2), both):
-            add(f"read {name} {threads}", lambda server=server, name=name:
-                s.measured(server, s.path(server), s.token, trips=name == "Insula"))
+    for i in (0, 1):
+        server = (s.one, s.two)[i]
+        add(f"read Insula {i + 1}", lambda server=server: s.measured(server, s.path(server), s.token, trips=True))
+        for name, begins in s.peers.items():
+            add(f"read {name} {i + 1}", lambda begin=begins[i], pool=s.pools[f"{name} {i + 1}"]["best"]: s.beside(begin, pool))
     add("read Insula 1, 16 connections", lambda: s.read(s.one, 16))
     for clients in (16, 64):
         add(f"pgbench {clients}", lambda clients=clients:
@@ -169,13 +172,11 @@ def measure(bench):
     os.chmod(folder, 0o755)
     s = scene(bench, folder)
     try:
-        s.people = 3 if bench.quick else PEOPLE
+        s.begin()
         bench.progress(f"{s.people} people register")
         for i in range(s.people):
             s.one.register(f"person{i}")
-        s.start_peers()
-        s.compare_answers()
-        bench.progress("all answers are equal")
+        s.find_peers()
         s.read(s.one), s.read(s.two)  # prepared statements, caches
         found = {}
         for r in range(bench.rounds):
@@ -184,7 +185,7 @@ def measure(bench):
             s.register("new", 3 if bench.quick else 20)
             one_round(s, found, 5 * r)
             s.one.sql(f"delete from {s.schema}.projects where id <> '{s.project}'")
-        return {"found": found, "ready_ms": s.ready, "pools": s.pools, "peers": [n for n in s.servers if n != "Insula"]}
+        return {"found": found, "ready_ms": s.ready, "pools": s.pools, "peers": list(s.peers)}
     finally:
         s.stop()
         shutil.rmtree(folder, ignore_errors=True)

@@ -33,7 +33,11 @@ class process:
         with open(log, "w") as out:
             self.process = subprocess.Popen([bench.program("insula"), *arguments], env=dict(os.environ, **settings),
                                             stdout=out, stderr=out)
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
 
     def wait(self):
         until = time.monotonic() + 60
