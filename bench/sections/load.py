@@ -280,6 +280,8 @@ not modified) were compared before.""")
                 at_least=1.0)
     page.target("tenant read over HTTP ÷ pgbench, 16 each",
                 page.ratios(rps("read Insula 1, 16 connections"), rps("pgbench 16")), at_least=1.0)
+    page.text("At 16 connections each waits for its answer before it asks again, so a round trip more, HTTP's, is in each of ours; "
+              "pgbench has a connection and a backend of PostgreSQL for each client, on both cores, where ours share one backend.")
     if "nginx" in data["found"]:
         cpu = lambda name: column(data, name, "server_cpu_us")
         page.target("health route CPU ÷ nginx `return 200`", page.ratios(cpu("health 1"), cpu("nginx")), at_most=1.0)

@@ -136,12 +136,12 @@ def pgbench(bench, service, schema, project, clients, seconds, warm=2):
         script.flush()
         os.chmod(script.name, 0o644)
         command = ["pgbench", "-n", "-M", "prepared", "-P", "1", "-c", str(clients), "-j", "1", "-f", script.name]
-        bench.command(shlex.join(command[:-1]) + f" (the unit of work) -T {seconds + warm}, without its first {warm} s")
-        for length in (seconds + warm, 4 * (seconds + warm)):  # on a busy machine 64 sessions take long to begin
+        bench.command(shlex.join(command[:-1]) + f" (the unit of work) -T {seconds + warm + 1}, without its first {warm} s")
+        for length in (seconds + warm + 1, 4 * (seconds + warm)):  # on a busy machine 64 sessions take long to begin
             seen = pgbench_seconds(service, [*command, "-T", str(length)])
             begun = next((i for i, one in enumerate(seen) if one[1] > 0), len(seen))
             counted = seen[begun + warm - 1:]
-            if len(counted) > 1:
+            if len(counted) > 1 and counted[-1][0] - counted[0][0] > 0.9 * seconds:
                 break
         else:
             raise RuntimeError(f"pgbench with {clients} clients hardly does anything: {seen}")
