@@ -255,6 +255,7 @@ do $$ begin
         create role bench_user login noinherit password 'bench';
     end if;
 end $$;
+grant connect on database insula to bench_user;
 grant usage on schema bench to insula_app, bench_user;
 grant select on bench.projects, bench.everybodys to insula_app, bench_user;)",
                                  project_.str()));
@@ -313,7 +314,8 @@ inline world::layout& world::cells(int count, int tenants) {
             run_sql(
                 admin(),
                 fmt::format("do $$ begin if to_regrole('{0}') is null then create role {0} login"
-                            " noinherit password 'bench'; end if; end $$",
+                            " noinherit password 'bench'; end if; end $$; grant connect on "
+                            "database insula to {0}",
                             login));
         }
         made.pools.push_back(

@@ -129,7 +129,12 @@ runtime::awaitable<pg_result<results>> pool_core::run(unit work, unit_options op
                 co_return out_of_time();
             }
         }
-        if (!co_await finish(what)) {
+        // As finish(), without a coroutine of its own: every request comes through here.
+        if (!what->finished) {
+            (void)co_await what->done.wait(with_grace(until));
+        }
+        if (!what->finished) {
+            budget_.fell_silent();
             co_return pg_error{.state = sqlstate::query_canceled,
                                .message = "no answer by the deadline",
                                .maybe_committed = true};

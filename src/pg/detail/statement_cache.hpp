@@ -64,8 +64,9 @@ public:
     std::size_t bytes() const noexcept { return bytes_; }
 
     /// What a prepared statement costs the backend, by estimate: its source, its parse tree and a
-    /// generic plan.
-    static std::size_t estimate(std::size_t text_bytes) noexcept { return 8192 + 8 * text_bytes; }
+    /// generic plan. PostgreSQL 15 holds half as much again: 20 KB for a read by key of 100
+    /// characters, 31 KB for an update of 190.
+    static std::size_t estimate(std::size_t text_bytes) noexcept { return 8192 + 64 * text_bytes; }
 
 private:
     struct entry {

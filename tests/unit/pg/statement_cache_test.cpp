@@ -18,7 +18,7 @@ statement_key key(std::size_t n, std::uint8_t schema = 0, std::uint64_t types = 
     return {text + n, 1, id, types};
 }
 
-constexpr std::size_t one = 8192 + 8;  // estimate(1)
+constexpr std::size_t one = 8192 + 64;  // estimate(1)
 
 TEST(pg_statement_cache, prepares_once_and_then_uses) {
     statement_cache cache(10 * one);
