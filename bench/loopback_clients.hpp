@@ -10,8 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <string>
 #include <string_view>
@@ -19,6 +22,11 @@
 #include <vector>
 
 namespace insula::bench {
+
+[[noreturn]] inline void fail(int line) {
+    std::fprintf(stderr, "loopback_clients.hpp:%d: %s\n", line, std::strerror(errno));
+    std::abort();
+}
 
 inline int connect_to(std::uint16_t port) {
     sockaddr_in to{};
@@ -28,7 +36,7 @@ inline int connect_to(std::uint16_t port) {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int on = 1;
     if (fd < 0 || ::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) {
-        std::abort();
+        fail(__LINE__);
     }
     ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     return fd;
@@ -71,19 +79,30 @@ public:
         for (const int fd : fds_) {
             if (::send(fd, requests_.data(), requests_.size(), 0) !=
                 static_cast<ssize_t>(requests_.size())) {
-                std::abort();
+                fail(__LINE__);
             }
         }
         for (const int fd : fds_) {
-            if (::recv(fd, buffer.data(), buffer.size(), MSG_WAITALL) !=
-                    static_cast<ssize_t>(buffer.size()) ||
-                !buffer.starts_with(answer_)) {
-                std::abort();
-            }
+            receive(fd, buffer);
         }
     }
 
 private:
+    /// In a loop: MSG_WAITALL may return early.
+    void receive(int fd, std::string& buffer) const {
+        std::size_t done = 0;
+        while (done < buffer.size()) {
+            const auto got = ::recv(fd, buffer.data() + done, buffer.size() - done, MSG_WAITALL);
+            if (got <= 0) {
+                fail(__LINE__);
+            }
+            done += static_cast<std::size_t>(got);
+        }
+        if (!buffer.starts_with(answer_)) {
+            fail(__LINE__);
+        }
+    }
+
     std::string requests_;
     std::string answer_;
     std::size_t answer_bytes_;
@@ -95,7 +114,7 @@ inline std::int64_t cpu_ns(std::thread& thread) {
     timespec used{};
     if (::pthread_getcpuclockid(thread.native_handle(), &clock) != 0 ||
         ::clock_gettime(clock, &used) != 0) {
-        std::abort();
+        fail(__LINE__);
     }
     return used.tv_sec * 1'000'000'000 + used.tv_nsec;
 }
