@@ -199,6 +199,8 @@ void session_on(benchmark::State& state, runtime::backend kind, std::string_view
     running_server server(kind);
     const bench::loopback_clients all(server.port(), connections, depth, request,
                                       answer_to(server.port(), request));
+    for (int i = 0; i < 10; ++i)
+        all.round();  // connections, buffers and frames are there from here on
     const auto before = bench::allocations.load();
     bench::measure_server(state, server.thread, connections * depth, [&] { all.round(); });
     // measure_server() runs ten rounds more than it counts; each round allocates once for the
