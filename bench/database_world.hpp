@@ -161,13 +161,17 @@ public:
         ::clock_gettime(loop_clock_, &now);
         return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
     }
-    std::unique_ptr<pg::pool> make_pool(pg::pool_options options) {
-        return std::make_unique<pg::pool>(*loop_, std::move(options), budget_, metrics_);
+    /// A pool that lives as long as the loop: it may go only when that has stopped.
+    pg::pool& keep_pool(pg::pool_options options) {
+        return *pools_.emplace_back(make_pool(std::move(options)));
     }
 
 private:
     world();
     ~world();
+    std::unique_ptr<pg::pool> make_pool(pg::pool_options options) {
+        return std::make_unique<pg::pool>(*loop_, std::move(options), budget_, metrics_);
+    }
     void make_plain_table();
     void fill_layout(layout& made, int count, std::size_t from);
 
@@ -184,6 +188,7 @@ private:
     clockid_t loop_clock_{};
     std::vector<std::shared_ptr<const tenancy::tenant_entry>> tenants_;
     std::map<int, layout> layouts_;
+    std::vector<std::unique_ptr<pg::pool>> pools_;
     // The same in every tenant and in every run, so that one statement finds it everywhere.
     project_id project_ = project_id::parse("018f3c5e-0000-7000-8000-000000000001").value();
     std::thread thread_;
@@ -227,6 +232,7 @@ inline world::~world() {
     loop_->stop();
     thread_.join();
     layouts_.clear();
+    pools_.clear();
     admin_.reset();
     server_->stop();
     if (!kept_) {

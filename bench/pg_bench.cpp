@@ -73,15 +73,15 @@ constexpr std::array<kind, 6> kinds{{{"pipelined", prepared, 64, 1, 1},
                                      {"not_prepared", not_prepared, 64, 1, 1}}};
 
 pg::pool& pool_of(const kind& of) {
-    static std::map<const char*, std::unique_ptr<pg::pool>> pools;
+    static std::map<const char*, pg::pool*> pools;
     auto& pool = pools[of.name];
-    if (!pool) {
+    if (pool == nullptr) {
         auto& w = world::get();
-        pool = w.make_pool({.name = of.name,
-                            .conninfo = w.app_conninfo(),
-                            .shared_max = of.shared_max,
-                            .exclusive_max = of.exclusive_max,
-                            .pipeline_max = of.pipeline_max});
+        pool = &w.keep_pool({.name = of.name,
+                             .conninfo = w.app_conninfo(),
+                             .shared_max = of.shared_max,
+                             .exclusive_max = of.exclusive_max,
+                             .pipeline_max = of.pipeline_max});
     }
     return *pool;
 }
@@ -145,10 +145,10 @@ runtime::awaitable<void> fetch(pg::pool& through, std::int32_t rows, pg::results
 /// Reading every column of a result that is there.
 void decode(benchmark::State& state) {
     auto& w = world::get();
-    static const auto pool = w.make_pool({.name = "decode", .conninfo = w.app_conninfo()});
+    static pg::pool& pool = w.keep_pool({.name = "decode", .conninfo = w.app_conninfo()});
     const auto rows = static_cast<std::int32_t>(state.range(0));
     pg::results answer;
-    run_burst(w.loop(), [&](unsigned) { return fetch(*pool, rows, answer); }, 1, 1);
+    run_burst(w.loop(), [&](unsigned) { return fetch(pool, rows, answer); }, 1, 1);
     const auto allocated = allocations.load();
     for (auto _ : state) {
         std::int64_t sum = 0;
@@ -171,10 +171,10 @@ BENCHMARK(decode)->Arg(1)->Arg(100)->Arg(1000);
 /// Asking for so many rows and reading none.
 void fetch_rows(benchmark::State& state) {
     auto& w = world::get();
-    static const auto pool = w.make_pool({.name = "fetch", .conninfo = w.app_conninfo()});
+    static pg::pool& pool = w.keep_pool({.name = "fetch", .conninfo = w.app_conninfo()});
     const auto rows = static_cast<std::int32_t>(state.range(0));
     pg::results answer;
-    const auto each = [&](unsigned) { return fetch(*pool, rows, answer); };
+    const auto each = [&](unsigned) { return fetch(pool, rows, answer); };
     run_burst(w.loop(), each, 1, 50);
     const auto client = w.loop_cpu_ns();
     long units = 0;

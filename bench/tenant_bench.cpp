@@ -141,16 +141,16 @@ runtime::awaitable<void> read_plainly(pg::pool& through, unsigned) {
 
 way no_tenancy() {
     auto& w = world::get();
-    static const auto pool = w.make_pool({.name = "plain", .conninfo = w.app_conninfo()});
+    static pg::pool& pool = w.keep_pool({.name = "plain", .conninfo = w.app_conninfo()});
     return {.run =
                 [](int depth, long count) {
                     run_burst(
                         world::get().loop(),
-                        [](unsigned random) { return read_plainly(*pool, random); }, depth, count);
+                        [](unsigned random) { return read_plainly(pool, random); }, depth, count);
                 },
             .backend_cpu_ns = [&w] { return w.cpu_ns_like("insula plain"); },
             .client_cpu_ns = [&w] { return w.loop_cpu_ns(); },
-            .trips = [] { return static_cast<double>(pool->stats().round_trips); },
+            .trips = [] { return static_cast<double>(pool.stats().round_trips); },
             .tenants = 1};
 }
 

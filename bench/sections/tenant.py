@@ -42,7 +42,7 @@ def memory(bench, environment):
 
 def pgbench(bench, environment):
     """tenant_bench runs pgbench on its own database: the same statements as the scope, one tenant."""
-    command = [bench.program("tenant_bench"), "--pgbench", "3" if not bench.quick else "1", str(1 if bench.quick else 5)]
+    command = [bench.program("tenant_bench"), "--pgbench", "3" if not bench.quick else "2", str(1 if bench.quick else 5)]
     bench.progress("pgbench, the same statements")
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, **environment))
     if done.returncode:
