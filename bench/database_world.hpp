@@ -204,7 +204,8 @@ inline world::world() {
         folder_ = ::mkdtemp(path.data());
     }
     std::filesystem::permissions(folder_, std::filesystem::perms(0755));
-    auto server = app::embedded_postgres::start({.data_directory = folder_});
+    auto server =
+        app::embedded_postgres::start({.data_directory = folder_, .connections_max = 300});
     if (!server) {
         throw std::runtime_error(server.error().sentence);
     }
