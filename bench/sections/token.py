@@ -1,7 +1,7 @@
 """What a check of an access token costs: cold, cached, refused, beside OpenSSL alone on the same bytes."""
 TITLE = "Token check"
 ORDER = 10
-PROGRAMS = ["token_bench"]
+PROGRAMS = ["token_bench", "tenancy_bench"]
 
 ALGORITHMS = ["HS256", "ES256", "EdDSA", "RS256"]
 # A refused token is compared with the good one of the same spelling: it says what refusing costs, not what a longer
@@ -16,7 +16,7 @@ def measure(bench):
     # HS256 alone first: its refusals differ by nanoseconds. The others are their signature and little else.
     for pattern, repetitions, time in (("^HS256/", 9, 0.03), ("^(ES256|EdDSA|RS256)/", 15, 0.02), ("^cache/", 7, 0.05)):
         rows.update(bench.google("token_bench", filter=pattern, repetitions=repetitions, min_time=time))
-    return {"rows": rows}
+    return {"rows": rows, "revocations": bench.google("tenancy_bench", repetitions=7, min_time=0.05)}
 
 
 def ratio(rows, over, under):
@@ -81,7 +81,7 @@ above 1 means that somebody gets more work out of us with a bad token than with 
 kind: made up, cut, changed, or good once. The second kind is *signed*: only whoever holds our key could make it.
 Ratios are of the lowest of all repetitions (the work is the same each time, noise only adds), to the hundredth. What
 reaches the signature costs as much as the signature; everything else is refused before it, 1 MiB of anything in the time
-of a comparison. The worst is the greatest of 34 ratios, so 1.01 is what this machine's scatter makes of equal work.
+of a comparison. The worst is the greatest of 35 ratios, so 1.01 is what this machine's scatter makes of equal work.
 """)
     for algorithm in ALGORITHMS:
         kind, found = worst(rows, algorithm)
@@ -123,8 +123,21 @@ with sixteen times as many sessions as entries; *miss* is what a refusal or a fi
               f"for ES256 {page.spread(rows['ES256/cold']['cpu_ns'], 'ns')} instead of some ten nanoseconds.")
 
 
+def report_revocations(rows, page):
+    page.text("""
+### Revocations
+
+What every request pays beyond its token's check: whether the feed has been heard, a shared lock, and the look at session,
+account and tenant, all in memory; by the number of revocations remembered (1,000 people at random, one and two threads).
+""")
+    page.table(["remembered", "one thread", "two threads, each"],
+               [[f"{n:,}"] + [page.spread(rows[f"check/{n}/threads:{t}"]["cpu_ns"], "ns") for t in (1, 2)]
+                for n in (0, 2000, 200000)])
+
+
 def report(data, page):
     rows = data["rows"]
     report_good(rows, page)
     report_refused(rows, page)
     report_cache(rows, page)
+    report_revocations(data["revocations"], page)
