@@ -10,8 +10,8 @@ pg::pool_options options_for(std::string name, std::string conninfo, unsigned sh
     options.conninfo = std::move(conninfo);
     options.shared_max = shared;
     options.exclusive_max = exclusive;
-    // Two statements of each of 625 tenants, a sixteenth of 10,000: what is prepared again for every
-    // request costs eight times the read. Backends stay below 64 MB (docs/decisions/0014).
+    // Two statements of each of 625 tenants, a sixteenth of 10,000: what is prepared again for
+    // every request costs eight times the read. Backends stay below 64 MB (docs/decisions/0014).
     options.statement_bytes_max = 24U << 20U;
     return options;
 }
