@@ -479,7 +479,9 @@ private:
         if (!on) {
             co_return;
         }
-        // Before asking: the question may send what is garbage on its way.
+        // Behind what is being deallocated: where one name of those is gone ("deallocate all"), the
+        // others are garbage again. And before asking: the question may send garbage on its way.
+        (void)co_await digest();
         const auto known = on->statements().size() + on->statements().garbage().size() + 1;
         unit u;
         u.add_once("select count(*) from pg_prepared_statements");
