@@ -1,10 +1,26 @@
 // Steps whose transaction is one statement: fence, proof and perhaps the end together. What the
 // fence refuses as a statement of its own they refuse too, and leave nothing.
 
+#include "journey.hpp"
 #include "world.hpp"
 
 namespace insula::queue::test_support {
 namespace {
+
+/// Two steps that leave nothing but their results.
+class stroll {
+public:
+    static constexpr std::string_view kind = "test.stroll";
+    using input = journey_input;
+    runtime::awaitable<step_result<>> walk(database_step& step, const input&) const {
+        step.set_result("{}");
+        co_return step_result<>();
+    }
+    static constexpr auto steps() {
+        return queue::steps<stroll>(
+            {{.name = "out", .run = &stroll::walk}, {.name = "home", .run = &stroll::walk}});
+    }
+};
 
 class queue_alone : public testing::Test {
 protected:
@@ -73,6 +89,41 @@ TEST_F(queue_alone, G31_a_step_and_the_end_leave_what_the_longer_way_leaves) {
     EXPECT_EQ(world_.text("select string_agg(seq || name || state || result || token, ' ' order by"
                           " seq) from queue.step"),
               "0a1177 1a1177");
+}
+
+// No COMMIT of their own says where such a transaction ends; lost answers mean what they meant.
+TEST_F(queue_alone, G41_an_answer_that_was_lost_is_found_in_the_row) {
+    registry known;
+    known.add(stroll{});
+    enqueue_request what;
+    what.kind = stroll::kind;
+    what.input = encode_input(journey_input{});
+    for (const std::string function : {"step_alone", "end_alone"}) {
+        for (const bool landed : {false, true}) {
+            SCOPED_TRACE(function + (landed ? " landed" : " never arrived"));
+            test::gate between(test::shared_cluster());
+            between.set(landed ? test::gate::mode::cut_after_sync
+                               : test::gate::mode::cut_before_sync);
+            between.set_needle("queue." + function + "(");  // of its Parse, in the same unit
+            process p(between.conninfo(world_.db().name(), world_.db().role_prefix() + "_worker"),
+                      known, quick(60s), runtime::backend::epoll);
+            const run_id id = world_.enqueue(what);
+            ASSERT_TRUE(world_.ends(id, "done"));
+            EXPECT_TRUE(between.sprung());
+            EXPECT_TRUE(counts(p.engine(), &engine_stats::lost_commits_landed, landed ? 1 : 0));
+            EXPECT_TRUE(counts(p.engine(), &engine_stats::lost_commits_repeated, landed ? 0 : 1));
+            EXPECT_TRUE(counts(p.engine(), &engine_stats::finished, 1));
+            EXPECT_EQ(p.engine().stats().stale_refused, 0U);
+            EXPECT_EQ(world_.text("select string_agg(seq || name || state, ' ' order by seq)"
+                                  " from queue.step where run = '" +
+                                  id.str() + "'"),
+                      "0out1 1home1");
+            EXPECT_EQ(
+                world_.text("select crashes from queue.history where id = '" + id.str() + "'"),
+                "0");
+            EXPECT_TRUE(world_.in_order());
+        }
+    }
 }
 
 }  // namespace
