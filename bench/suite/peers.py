@@ -114,9 +114,9 @@ def shared_environment(service, folder):
     return {"PEER_JWKS": path, "PEER_ISSUER": service.url}
 
 
-def go(program, service, folder, threads, pool):
+def go(program, service, folder, threads, pool, verdicts=False):
     return peer(f"go {threads}", [program], folder, {
-        **shared_environment(service, folder), "GOMAXPROCS": threads,
+        **shared_environment(service, folder), "GOMAXPROCS": threads, "PEER_VERDICTS": "kept" if verdicts else "",
         "PEER_DATABASE": f"host={service.socket} user={LOGIN} dbname=insula password={service.peer_password} "
                          f"pool_max_conns={pool} pool_min_conns={pool}"})
 

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -53,10 +54,35 @@ const preamble = "select pg_catalog.set_config('role', $1, true), pg_catalog.set
 const timeFormat = "2006-01-02T15:04:05.000000Z"
 
 type server struct {
-	pool   *pgxpool.Pool
-	keys   map[string]*ecdsa.PublicKey
-	issuer string
-	parser *jwt.Parser
+	pool     *pgxpool.Pool
+	keys     map[string]*ecdsa.PublicKey
+	issuer   string
+	parser   *jwt.Parser
+	verdicts *verdicts // nil: every token is checked each time
+}
+
+// What was found of tokens that were good, by the whole token. golang-jwt has nothing like it.
+type verdicts struct {
+	guard sync.RWMutex
+	known map[string]memberClaims
+}
+
+const verdictsMax = 8192
+
+func (v *verdicts) find(token string) (memberClaims, bool) {
+	v.guard.RLock()
+	defer v.guard.RUnlock()
+	claims, known := v.known[token]
+	return claims, known && claims.ExpiresAt > time.Now().Unix()
+}
+
+func (v *verdicts) put(token string, claims memberClaims) {
+	v.guard.Lock()
+	defer v.guard.Unlock()
+	if len(v.known) >= verdictsMax {
+		v.known = map[string]memberClaims{}
+	}
+	v.known[strings.Clone(token)] = claims
 }
 
 func secure(c *gin.Context) {
@@ -102,10 +128,18 @@ func (s *server) authenticate(c *gin.Context) {
 	field := c.GetHeader("Authorization")
 	claims := &memberClaims{}
 	good := len(field) > 7 && strings.EqualFold(field[:7], "Bearer ")
-	if good {
+	known := false
+	if good && s.verdicts != nil {
+		*claims, known = s.verdicts.find(field[7:])
+	}
+	if good && !known {
+		*claims = memberClaims{} // of one that has expired
 		token, err := s.parser.ParseWithClaims(field[7:], claims, s.key)
 		good = err == nil && token.Valid && claims.VerifyIssuer(s.issuer, true) &&
 			claims.VerifyAudience(s.issuer, true) && claims.ExpiresAt != 0 && uuid(claims.Tenant)
+		if good && s.verdicts != nil {
+			s.verdicts.put(field[7:], *claims)
+		}
 	}
 	if !good {
 		refuse(c, http.StatusUnauthorized, "invalid_token", "The access token is not valid",
@@ -214,7 +248,10 @@ func main() {
 		log.Fatal(err)
 	}
 	s := &server{pool, readKeys(os.Getenv("PEER_JWKS")), os.Getenv("PEER_ISSUER"),
-		jwt.NewParser(jwt.WithValidMethods([]string{"ES256"}))}
+		jwt.NewParser(jwt.WithValidMethods([]string{"ES256"})), nil}
+	if os.Getenv("PEER_VERDICTS") != "" {
+		s.verdicts = &verdicts{known: map[string]memberClaims{}}
+	}
 	gin.SetMode(gin.ReleaseMode)
 	router := gin.New()
 	router.Use(gin.Recovery(), secure)
