@@ -73,7 +73,7 @@ class scene:
     def find_peers(self):
         """Those that are there, with what starts each: the best size of pool is measured once, and answers compared."""
         remembering = functools.partial(peers.go, verdicts=True)
-        for name, build, start in (("Go", peers.build_go, peers.go), ("Go with verdicts kept", peers.build_go, remembering),
+        for name, build, start in (("Go", peers.build_go, peers.go), ("Go (verdicts kept)", peers.build_go, remembering),
                                    ("Node", peers.build_node, peers.node)):
             try:
                 built = build(self.bench)
@@ -242,7 +242,7 @@ def headlines(data, page, ready):
                       f"{cell(name, 'rps', '/s')}, {cell(name, 'server_cpu_us', 'µs')} server CPU, "
                       f"{cell(name, 'postgres_cpu_us', 'µs')} PostgreSQL CPU")
     others = {"pgbench, 64 clients": "pgbench 64", "a Go service": "read Go 1",
-              "a Go service that keeps verdicts": "read Go with verdicts kept 1", "a Node service": "read Node 1"}
+              "a Go service that keeps verdicts": "read Go (verdicts kept) 1", "a Node service": "read Node 1"}
     for who, name in others.items():
         if name in data["found"]:
             ratio = page.ratios(column(data, "read Insula 1", "rps"), column(data, name, "rps"))
