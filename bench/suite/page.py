@@ -28,15 +28,17 @@ class page:
         self.lines.append("")
 
     def target(self, what, ratios, at_most=None, at_least=None, unit=""):
-        """The median decides. `ratios`: one of each repetition or round, or a single figure."""
+        """The median decides, and where the bound lies within the scatter, the document says so. `ratios`: one of each
+        repetition or round, or a single figure."""
         if (at_most is None) == (at_least is None):
             raise ValueError("a target has one bound: at_most or at_least")
         values = figures.as_list(ratios)
         found = figures.median(values)
         met = found <= at_most if at_most is not None else found >= at_least
+        scatter = min(values) < (at_most if at_least is None else at_least) < max(values)
         bound = f"≤ {at_most:g}" if at_most is not None else f"≥ {at_least:g}"
         bound += f" {unit}" if unit else ""
-        self.targets.append((what, bound, figures.spread(values, unit), met))
+        self.targets.append((what, bound, figures.spread(values, unit), met, scatter))
         if not met:
             self.losses.append(f"{what}: {figures.spread(values, unit)}, wanted {bound}.")
 
