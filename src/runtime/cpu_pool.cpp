@@ -1,27 +1,13 @@
 #include "insula/runtime/cpu_pool.hpp"
 
-#include <sched.h>
+#include "runtime/scheduling.hpp"
+
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 
 namespace insula::runtime {
 namespace {
-
-// sched_setattr(2), which has no wrapper in Debian 12's C library.
-struct scheduling {
-    std::uint32_t size = sizeof(scheduling);
-    std::uint32_t policy = SCHED_BATCH;
-    std::uint64_t flags = 0;
-    std::int32_t nice = 0;
-    std::uint32_t priority = 0;
-    std::uint64_t slice_ns = 0;
-    std::uint64_t deadline_ns = 0;
-    std::uint64_t period_ns = 0;
-};
-static_assert(sizeof(scheduling) == 48);
 
 // A tenth of the weight of an ordinary thread, and (Linux 6.12, others ignore it) long slices: a
 // loop that wakes up with a short one takes the processor at once. Never nothing, as SCHED_IDLE
@@ -31,10 +17,11 @@ constexpr int nicest = 19;
 constexpr std::uint64_t low_priority_slice_ns = 20'000'000;
 
 void lower_priority() noexcept {
-    scheduling wanted;
+    detail::scheduling wanted;
+    wanted.policy = SCHED_BATCH;
     wanted.nice = std::min(nicest, ::getpriority(PRIO_PROCESS, 0) + nicer_by);
     wanted.slice_ns = low_priority_slice_ns;
-    if (::syscall(SYS_sched_setattr, 0, &wanted, 0) != 0) {
+    if (!detail::schedule_this_thread(wanted)) {
         // Of this thread alone: on Linux a nice value is a thread's.
         (void)::setpriority(PRIO_PROCESS, 0, wanted.nice);
     }

@@ -1,12 +1,15 @@
 #include "insula/runtime/loop.hpp"
 
 #include "runtime/reactor.hpp"
+#include "runtime/scheduling.hpp"
 
 #include "insula/runtime/detail/loop_object.hpp"
 #include "insula/runtime/detail/timer_heap.hpp"
 
 #include <boost/asio/detail/thread_context.hpp>
 #include <boost/asio/detail/thread_info_base.hpp>
+
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cassert>
@@ -28,6 +31,19 @@ namespace {
 // Handlers run between two looks at the kernel: enough to make posting cheap, few enough to keep
 // I/O going.
 constexpr int queue_batch = 512;
+
+// Linux's shortest: who asks for little at a time is let in before who asks for more, so a backend
+// of PostgreSQL that we have just woken does not keep the loop waiting for its own 1.4 ms. The
+// share of the processor stays the same. Threads and processes made here do not get it.
+constexpr std::uint64_t slice_ns = 100'000;
+constexpr std::uint64_t reset_on_fork = 1;  // SCHED_FLAG_RESET_ON_FORK
+
+void ask_for_short_slices() noexcept {
+    if ((::sched_getscheduler(0) & ~SCHED_RESET_ON_FORK) == SCHED_OTHER) {  // else somebody chose
+        (void)detail::schedule_this_thread(
+            {.flags = reset_on_fork, .nice = ::getpriority(PRIO_PROCESS, 0), .slice_ns = slice_ns});
+    }
+}
 
 // Puts this thread on Asio's thread call stack, which is what makes its allocators (posted
 // functions, cancellation handlers) recycle memory instead of calling malloc; and the same for
@@ -113,6 +129,7 @@ void loop::run() {
     assert(detail::running_loop == nullptr && "a loop runs alone on its thread");
     const running_here here(*this);
     const recycling_thread recycling;
+    ask_for_short_slices();
     std::exception_ptr thrown;
     try {
         reactor_->start();

@@ -1,4 +1,5 @@
 #include "backends.hpp"
+#include "runtime/scheduling.hpp"
 
 #include "insula/runtime/event.hpp"
 
@@ -11,6 +12,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include <numeric>
+#include <thread>
 
 namespace insula::runtime {
 namespace {
@@ -40,6 +42,36 @@ TEST_P(loop_run, runs_posted_functions_in_order) {
     std::vector<int> expected(100);
     std::iota(expected.begin(), expected.end(), 0);
     EXPECT_EQ(order, expected);
+}
+
+detail::scheduling scheduling_here() {
+    detail::scheduling found;
+    EXPECT_EQ(::syscall(SYS_sched_getattr, 0, &found, sizeof found, 0), 0);
+    return found;
+}
+
+TEST_P(loop_run, asks_for_short_slices_and_those_it_starts_do_not_get_them) {
+    detail::scheduling before;
+    detail::scheduling within;
+    detail::scheduling started;
+    post(home(), [&] {
+        within = scheduling_here();
+        std::thread([&] { started = scheduling_here(); }).join();
+        home().stop();
+    });
+    std::thread([&] {
+        before = scheduling_here();
+        home().run();
+    }).join();
+    EXPECT_EQ(within.nice, before.nice);
+    EXPECT_EQ(within.policy, before.policy);
+    EXPECT_EQ(started.slice_ns, before.slice_ns);
+    if (before.slice_ns == 0) {
+        GTEST_SKIP() << "this kernel has no slices of a thread's own";
+    }
+    if (before.policy == SCHED_OTHER) {
+        EXPECT_EQ(within.slice_ns, 100'000);
+    }
 }
 
 TEST_P(loop_run, dispatch_runs_at_once_and_post_and_defer_later) {
