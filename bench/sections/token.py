@@ -79,9 +79,10 @@ def report_refused(rows, page):
 Each beside the good token of the same spelling (a header in our spelling or another, the same claims), so that a ratio
 above 1 means that somebody gets more work out of us with a bad token than with a good one. *Anybody* can send the first
 kind: made up, cut, changed, or good once. The second kind is *signed*: only whoever holds our key could make it.
+Each is the mean of 64 tokens of its kind (8 with HS256), because a verification costs what its signature happens to be.
 Ratios are of the lowest of all repetitions (the work is the same each time, noise only adds), to the hundredth. What
 reaches the signature costs as much as the signature; everything else is refused before it, 1 MiB of anything in the time
-of a comparison. The worst is the greatest of 35 ratios, so 1.01 is what this machine's scatter makes of equal work.
+of a comparison. Instruction counts, kind by kind: [decision 12](decisions/0012-checks-and-texts.md).
 """)
     for algorithm in ALGORITHMS:
         kind, found = worst(rows, algorithm)
@@ -119,7 +120,7 @@ with sixteen times as many sessions as entries; *miss* is what a refusal or a fi
     page.plot("check", "A check of a good token, HS256", "", "ns, CPU",
               {"HS256": [(what.replace("_", " "), rows[f"HS256/{what}"]["cpu_ns"])
                          for what in ("openssl_alone", "cold", "cached")]}, bars=True)
-    page.lost("A loop keeps 8,192 verdicts. With more live tokens than that, the rest pay the cold check each time: "
+    page.lost("A loop keeps 16,384 verdicts. With more live tokens than that, the rest pay the cold check each time: "
               f"for ES256 {page.spread(rows['ES256/cold']['cpu_ns'], 'ns')} instead of some ten nanoseconds.")
 
 

@@ -19,7 +19,7 @@ namespace insula::identity {
 /// sign() act for the loop they are called on.
 class token_service {
 public:
-    static constexpr std::size_t cache_entries_per_loop = 8192;
+    static constexpr std::size_t cache_entries_per_loop = 16384;
     static constexpr std::chrono::seconds access_lifetime{15 * 60};
 
     token_service(std::span<runtime::loop* const> loops, token::authority who,
