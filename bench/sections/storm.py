@@ -126,9 +126,10 @@ def report(data, page):
     page.text(f"""{READS // 2} token-only requests and {READS // 2} tenant reads a second, at a fixed pace whatever the
 answers do (`bench/load/paced.cpp`, real-time priority): alone, beside {LOGINS} log-ins a second, half of them with a
 wrong password, and beside one process that does nothing but compute scrypt at nice 19, which is the floor for a core that
-hashes. The service hashes on one thread fewer than the machine has cores, at nice +10 with long slices (loops
-ask for short ones), and refuses with 503 and Retry-After whom it cannot serve within 2 s, before anything is looked up. Clients, PostgreSQL and the service
-share the machine's cores. A machine that is never idle is awake sooner, so the floor can be below "alone".""")
+hashes. The service hashes on one thread fewer than the machine has cores, at nice +10 with long slices (loops ask
+for short ones), and refuses with 503 and Retry-After whom it cannot serve within 2 s, before anything is looked up.
+Clients, PostgreSQL and the service share the machine's cores. A machine that is never idle is awake sooner, so the
+floor can be below "alone".""")
     page.table(["route", "when", "p50", "p99", "longest"],
                [[ROUTES[route], NAMES[when]] +
                 [page.spread(of(when, route, what), "µs") for what in ("p50_us", "p99_us", "max_us")]
