@@ -131,6 +131,7 @@ public:
     /// Conninfo of the login of the service itself, which has rights in no tenant.
     const std::string& app_conninfo() const { return app_conninfo_; }
 
+    void need_login(const std::string& login);
     /// Makes the tenants that are missing. Number n is the n-th.
     void need_tenants(int count);
     std::shared_ptr<const tenancy::tenant_entry> tenant(int n) const {
@@ -308,6 +309,14 @@ inline void world::need_tenants(int count) {
     }
 }
 
+inline void world::need_login(const std::string& login) {
+    run_sql(admin(),
+            fmt::format("do $$ begin if to_regrole('{0}') is null then create role {0} login"
+                        " noinherit password 'bench'; end if; end $$; grant connect on database"
+                        " insula to {0}",
+                        login));
+}
+
 inline world::layout& world::cells(int count, int tenants) {
     need_tenants(tenants);
     layout& made = layouts_[count];
@@ -318,12 +327,7 @@ inline world::layout& world::cells(int count, int tenants) {
         const bool shipped = count == cells_as_shipped;
         const auto login = fmt::format("bench_{}_cell_{}", count, k);
         if (!shipped) {
-            run_sql(
-                admin(),
-                fmt::format("do $$ begin if to_regrole('{0}') is null then create role {0} login"
-                            " noinherit password 'bench'; end if; end $$; grant connect on "
-                            "database insula to {0}",
-                            login));
+            need_login(login);
         }
         made.pools.push_back(
             make_pool({.name = fmt::format("{}cell{}", count, k),
@@ -378,9 +382,14 @@ inline std::vector<int> world::backends_like(const std::string& application) {
 // Many coroutines that each do the same one after another, until `count` are done.
 using work = std::function<runtime::awaitable<void>(unsigned random)>;
 
+/// While it warms up: every tenant as often as any other, so that none is planned for the first
+/// time (PostgreSQL plans five executions of each anew) while something is measured.
+inline std::atomic<bool> draws_in_turn{false};
+
 struct burst {
     work each;
     long left = 0;
+    unsigned turn = 0;
     int running = 0;
     std::promise<void> done;
 };
@@ -388,7 +397,7 @@ struct burst {
 inline runtime::awaitable<void> work_through(std::shared_ptr<burst> all, std::uint64_t seed) {
     while (all->left-- > 0) {
         seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-        co_await all->each(static_cast<unsigned>(seed >> 33));
+        co_await all->each(draws_in_turn ? all->turn++ : static_cast<unsigned>(seed >> 33));
     }
     if (--all->running == 0) {
         all->done.set_value();

@@ -58,11 +58,12 @@ private:
     bool pipeline_;
     int window_;
     std::uint64_t seed_ = 7;
+    unsigned turn_ = 0;
 };
 
 inline void raw_client::begin(at_work& w, const make_script& what) {
     seed_ = seed_ * 6364136223846793005ULL + 1442695040888963407ULL;
-    w.steps = what(w.on, static_cast<unsigned>(seed_ >> 33));
+    w.steps = what(w.on, draws_in_turn ? turn_++ : static_cast<unsigned>(seed_ >> 33));
     w.next = 0;
     send_round_trip(w);
 }

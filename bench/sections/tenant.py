@@ -46,7 +46,7 @@ def pgbench(bench, environment):
     bench.progress("pgbench, the same statements")
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, **environment))
     if done.returncode:
-        bench.without("pgbench", done.stderr.strip().splitlines()[-1])
+        bench.without("pgbench", "; ".join(done.stderr.strip().splitlines())[-600:])
         return {}
     found = {}
     for line in done.stdout.splitlines():
