@@ -71,7 +71,10 @@ runtime::awaitable<pg_result<results>> pool_core::exec(std::shared_ptr<lease_sta
     for (;;) {
         on->last = what;
         on->connection->send(what);
-        if (!co_await finish(what)) {
+        if (!what->finished) {
+            (void)co_await what->done.wait(with_grace(what->until));
+        }
+        if (!answered(*what)) {
             on->spoiled = not_in_time();
             on->spoiled->maybe_committed = what->commits;
             on->spoiled->backend = on->connection->backend();
@@ -117,7 +120,10 @@ runtime::awaitable<pg_result<>> pool_core::command(lease_state& on, ending end) 
     }
     on.last = what;
     on.connection->send(what);
-    if (!co_await finish(what)) {
+    if (!what->finished) {
+        (void)co_await what->done.wait(with_grace(what->until));
+    }
+    if (!answered(*what)) {
         on.spoiled = not_in_time();
         on.spoiled->maybe_committed = what->commits;
         on.spoiled->backend = on.connection->backend();

@@ -92,14 +92,11 @@ pg_error pool_core::out_of_time() const {
             .message = "the deadline passed while waiting for a connection"};
 }
 
-runtime::awaitable<bool> pool_core::finish(const request_ptr& what) {
-    if (!what->finished) {
-        (void)co_await what->done.wait(with_grace(what->until));
-        if (!what->finished) {
-            budget_.fell_silent();
-        }
+bool pool_core::answered(const request& what) {
+    if (!what.finished) {
+        budget_.fell_silent();
     }
-    co_return what->finished;
+    return what.finished;
 }
 
 runtime::awaitable<pg_result<results>> pool_core::run(unit work, unit_options options,
@@ -129,12 +126,10 @@ runtime::awaitable<pg_result<results>> pool_core::run(unit work, unit_options op
                 co_return out_of_time();
             }
         }
-        // As finish(), without a coroutine of its own: every request comes through here.
         if (!what->finished) {
             (void)co_await what->done.wait(with_grace(until));
         }
-        if (!what->finished) {
-            budget_.fell_silent();
+        if (!answered(*what)) {
             co_return pg_error{.state = sqlstate::query_canceled,
                                .message = "no answer by the deadline",
                                .maybe_committed = true};

@@ -97,7 +97,8 @@ private:
     void retry_at(backoff::clock::time_point when);
     void update_gauges() noexcept;
     void refuse_bugs(const unit& work, bool shared) const;
-    runtime::awaitable<bool> finish(const request_ptr& what);
+    /// After the wait for an answer. Where none came, the budget learns that a peer is silent.
+    bool answered(const request& what);
     runtime::awaitable<pg_result<results>> run_alone(const unit& work, unit_options options,
                                                      runtime::deadline until);
 
