@@ -4,8 +4,9 @@
 
 Installs what is missing (scripts/packages, purposes build and bench), builds the preset bench, which has the service,
 too, runs the sections (bench/sections/*.py), keeps what each measured in bench/baselines/<section>.json, and writes
-docs/performance.md with its plots, and the few figures in README.md, from those. About 45 minutes on 2 cores once it is
-built; nothing else should run on the machine.
+docs/performance.md with its plots, and the few figures in README.md, from those. With --rounds 3 that took 24 minutes on 2
+cores once it was built and the 10,000 tenants were made (some minutes more the first time); the default is 5 rounds.
+Nothing else should run on the machine.
 
     --quick     everything once with tiny numbers, to see that it works; writes below the build folder only
     --only      measures these sections again; the others keep the figures they have
