@@ -131,6 +131,7 @@ public:
     /// Conninfo of the login of the service itself, which has rights in no tenant.
     const std::string& app_conninfo() const { return app_conninfo_; }
 
+    /// Makes a login that is a member of nothing yet, where it is missing. Its password is "bench".
     void need_login(const std::string& login);
     /// Makes the tenants that are missing. Number n is the n-th.
     void need_tenants(int count);

@@ -169,5 +169,6 @@ lease check and metrics for each, and completes what has gathered. CPU is of the
     page.target("queue, pickup idle p99", ratios=[g["p99_ms"] for g in pickup["pickup"]], at_most=5, unit="ms")
     beyond = [s - data["lease_s"] for s in data["recovery_s"]]
     page.text(f"Recovery: a process is killed (kill -9) at work; with a lease of {data['lease_s']:g} s the same call begins in "
-              f"another process after {page.spread(data['recovery_s'], 's')}.")
+              f"another process after {page.spread(data['recovery_s'], 's')}, counted from the kill; the lease began "
+              "a little before it, so less than the lease is possible.")
     page.target("queue, recovery after kill -9 beyond the lease", ratios=beyond, at_most=0.5, unit="s")

@@ -71,6 +71,9 @@ tenant's role, lock and statement timeout, the read, Sync; one round trip. `dept
 drawn at random. Time per read is of the whole (throughput), CPU of the client's thread and of PostgreSQL's backends.
 The peers are libpq without anything of ours, driven by `poll()` in one thread: they do not keep deadlines, count, log or retry,
 and those of one round trip share one connection, too. In those with a trip for each step every client has a connection of its own.
+Every tenant was read eight times in turn before anything was measured, because PostgreSQL plans the first five of each anew.
+The peers with a trip for each step log in as somebody who is a member of every tenant's role there is in this database, where one
+of our cells is of its own tenants only: what that costs them was not measured, so take the ratios to them with care.
 Nobody but ours and the row security peer sets timeouts. Row security and search_path keep no role between tenants and an attacker's SQL.
 """)
     page.table(["way", "depth", "tenants", "time per read", "client CPU", "PostgreSQL CPU", "round trips"], [
