@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <ctime>
-#include <limits>
 
 namespace insula::token::test {
 
@@ -307,19 +306,15 @@ TEST_P(hostile, G11_a_refused_token_costs_no_more_than_a_good_one) {
         return;  // a microsecond: only the bench can tell
     }
     const auto good = token;
-    const auto best_ns = [&](const std::string& one, bool expected) {
-        std::int64_t best = std::numeric_limits<std::int64_t>::max();
-        for (int i = 0; i < 60; ++i) {
-            timespec begin{};
-            timespec end{};
-            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
-            const bool accepted = check.verify(one, noon).has_value();
-            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
-            EXPECT_EQ(accepted, expected);
-            best = std::min<std::int64_t>(
-                best, (end.tv_sec - begin.tv_sec) * 1'000'000'000 + (end.tv_nsec - begin.tv_nsec));
-        }
-        return static_cast<double>(best);
+    const auto spent_ns = [&](const std::string& one, bool expected) {
+        timespec begin{};
+        timespec end{};
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+        const bool accepted = check.verify(one, noon).has_value();
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+        EXPECT_EQ(accepted, expected);
+        return static_cast<double>((end.tv_sec - begin.tv_sec) * 1'000'000'000 + end.tv_nsec -
+                                   begin.tv_nsec);
     };
     auto bent = good;
     bent[bent.rfind('.') + 5] ^= 1;
@@ -327,7 +322,6 @@ TEST_P(hostile, G11_a_refused_token_costs_no_more_than_a_good_one) {
     expired.issued_at -= std::chrono::hours(1);
     expired.expires_at -= std::chrono::hours(1);
     const std::string many(24, 'x');
-    const double limit = best_ns(good, true) * 1.2;
     for (const auto& bad : std::vector<std::string>{
              bent, signer(us, keys).sign(expired).value(), std::string(1 << 20, 'A'),
              std::string(token_bytes_max, '.'), std::string(token_bytes_max, 'A'),
@@ -337,7 +331,15 @@ TEST_P(hostile, G11_a_refused_token_costs_no_more_than_a_good_one) {
              forge(changed(header_of(k), "{", "{\"a\":[[[]]],\"b\":1,\"c\":2,"), payload_of(what),
                    k),
              forge("[" + many + "]", payload_of(what), k), good + ".A.A"}) {
-        EXPECT_LE(best_ns(bad, false), limit) << bad.substr(0, 100);
+        // The best of each, in turns: a neighbour that takes the machine slows both. What costs
+        // more cannot come below the bound however often it is tried.
+        double best_good = spent_ns(good, true);
+        double best_bad = spent_ns(bad, false);
+        for (int turn = 0; turn < 2'000 && (turn < 60 || best_bad > best_good * 1.2); ++turn) {
+            best_good = std::min(best_good, spent_ns(good, true));
+            best_bad = std::min(best_bad, spent_ns(bad, false));
+        }
+        EXPECT_LE(best_bad, best_good * 1.2) << bad.substr(0, 100);
     }
 }
 
