@@ -186,12 +186,15 @@ public:
                     break;
                 case connect_step::what::probe:
                     step = co_await probe();
-                    break;
-                case connect_step::what::compare:
-                    if (is_second_) {
+                    if (is_second_ && step.next != connect_step::what::failed) {
                         co_return std::move(opened_);
                     }
+                    break;
+                case connect_step::what::compare:
                     step = machine_.compared(co_await compare());
+                    break;
+                case connect_step::what::settle:
+                    step = machine_.settled(co_await settle());
                     break;
                 case connect_step::what::ready:
                     co_return std::move(opened_);
@@ -312,6 +315,14 @@ private:
             co_return std::move(*what->error);
         }
         co_return std::move(what->answers);
+    }
+
+    /// Only now: in the backend of a pooler that is refused, a setting would be somebody else's.
+    runtime::awaitable<std::optional<pg_error>> settle() {
+        unit work;
+        work.add_once(session_sql);
+        auto answer = co_await ask(*opened_, std::move(work));
+        co_return answer ? std::nullopt : std::optional(std::move(answer).error());
     }
 
     /// Takes turns with a second connection.

@@ -239,7 +239,8 @@ runtime::awaitable<bool> pool_core::make_clean(connection& conn, const request_p
     std::string text = conn.transaction_status() == PQTRANS_IDLE ? "" : "rollback;";
     text +=
         "select pg_catalog.pg_advisory_unlock_all(); close all; unlisten *; reset all; "
-        "reset session authorization; discard temp; discard sequences";
+        "reset session authorization; discard temp; discard sequences; ";
+    text += session_sql;
     const auto done = co_await conn.script(text, runtime::deadline::after(clean_up_time),
                                            request::purpose::maintenance);
     co_return done&& conn.idle();

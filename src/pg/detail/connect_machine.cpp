@@ -95,7 +95,7 @@ connect_step connect_machine::probed(int claimed, std::optional<int> answered, p
         return fail(failure.state, std::move(failure.message));
     }
     // A pooler names a backend that does not exist, so that it hears of cancel requests.
-    return ask(*answered == claimed ? what::ready : what::compare);
+    return ask(*answered == claimed ? what::settle : what::compare);
 }
 
 // In session mode a backend belongs to its client until that goes: two clients never share one, and
@@ -123,7 +123,12 @@ connect_step connect_machine::compared(const backends_seen& seen) {
             "session to another, and supports neither prepared statements nor LISTEN; set "
             "pool_mode = session for this database, or connect to PostgreSQL directly");
     }
-    return ask(what::ready);
+    return ask(what::settle);
+}
+
+connect_step connect_machine::settled(std::optional<pg_error> failure) {
+    expect(what::settle);
+    return failure ? fail(failure->state, std::move(failure->message)) : ask(what::ready);
 }
 
 }  // namespace insula::pg::detail

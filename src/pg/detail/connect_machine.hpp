@@ -21,6 +21,7 @@ struct connect_step {
         set_up,   ///< non-blocking, pipeline mode, notice receiver, then set_up()
         probe,    ///< the first unit: which backend answers? then probed()
         compare,  ///< a pooler: which backends answer here and on a second connection? compared()
+        settle,   ///< the backend stays ours: the session's settings, then settled()
         ready,
         failed,  ///< `error` says why; release the socket, PQfinish
     };
@@ -57,6 +58,7 @@ public:
     connect_step probed(int claimed, std::optional<int> answered, pg_error failure);
     /// Who answered, in turns: here, and on a second connection to the same pooler.
     connect_step compared(const backends_seen& seen);
+    connect_step settled(std::optional<pg_error> failure);
 
 private:
     connect_step ask(connect_step::what next, int socket = -1);

@@ -14,7 +14,7 @@ namespace {
 using insula::test::gate;
 
 constexpr statement ping{"test.ping", "select pg_backend_pid()"};
-constexpr statement bump{"test.bump", "update gate set n = n + 1 where id = $1"};
+constexpr statement bump{"test.bump", "update public.gate set n = n + 1 where id = $1"};
 constexpr statement whoami{"test.whoami", "select marker from {t}.whoami"};
 
 class pg_gate : public pg_test {
@@ -45,7 +45,7 @@ protected:
         EXPECT_LE(budget_.open(), 4U);
     }
     std::string gate_value(int id) {
-        return w.text("select n from gate where id = " + std::to_string(id));
+        return w.text("select n from public.gate where id = " + std::to_string(id));
     }
 
     world& w = shared_world();
@@ -126,11 +126,11 @@ TEST_P(pg_gate, G41_a_connection_cut_at_the_sync_says_that_the_outcome_is_unknow
         int id = 30;
         for (const auto how : {gate::mode::cut_before_sync, gate::mode::cut_after_sync}) {
             ++id;
-            w.admin("update gate set n = 0 where id = " + std::to_string(id));
+            w.admin("update public.gate set n = 0 where id = " + std::to_string(id));
             between.set(how);
-            between.set_needle("update gate set n = n + 1");
+            between.set_needle("update public.gate set n = n + 1");
             unit u;
-            u.add_once("update gate set n = n + 1 where id = $1", id);
+            u.add_once("update public.gate set n = n + 1 where id = $1", id);
             const auto answer = co_await pool_->run(std::move(u), soon());
             EXPECT_FALSE(answer);
             EXPECT_TRUE(answer.error().maybe_committed) << describe(answer.error());
@@ -144,7 +144,7 @@ TEST_P(pg_gate, G41_a_connection_cut_at_the_sync_says_that_the_outcome_is_unknow
 }
 
 TEST_P(pg_gate, G41_a_connection_cut_at_commit_is_not_repeated_by_in_transaction) {
-    w.admin("update gate set n = 0 where id = 33");
+    w.admin("update public.gate set n = 0 where id = 33");
     run([this]() -> awaitable<void> {
         struct once {
             int& calls;

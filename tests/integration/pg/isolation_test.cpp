@@ -204,6 +204,35 @@ TEST_P(G03, G03_a_lease_comes_back_without_a_trace_of_whoever_had_it) {
     });
 }
 
+TEST_P(G03, G03_a_name_without_a_schema_finds_nothing_but_postgresqls_own) {
+    // What the login's defaults say is the login's to change, and so an attacker's.
+    struct other_default {
+        std::string login = own_world().login();
+        other_default() { own_world().admin("alter role " + login + " set search_path = public"); }
+        ~other_default() { own_world().admin("alter role " + login + " reset search_path"); }
+    } const until_the_end;
+    constexpr statement path{"test.path", "select current_setting('search_path')"};
+    run([&]() -> awaitable<void> {
+        unit shared = as(own_world()[0]);
+        shared.add(path);
+        EXPECT_EQ((co_await pool_.run(std::move(shared), soon()))->at(0).scalar<std::string>(), "");
+        unit bare;
+        bare.add_once("select n from gate where id = 1");
+        const auto refused = co_await pool_.run(std::move(bare), soon());
+        EXPECT_FALSE(refused);
+        EXPECT_EQ(refused.error().state, sqlstate::undefined_table);
+        for (int borrower = 0; borrower < 2; ++borrower) {
+            auto on = co_await pool_.acquire(soon());
+            unit looked;
+            looked.add(path).add_once("set search_path = public");
+            EXPECT_EQ((co_await on->exec(std::move(looked)))->at(0).scalar<std::string>(), "")
+                << borrower;
+        }
+        EXPECT_EQ(pool_.stats().connects, 2U) << "the second borrower had the first one's";
+        co_await pool_.close(soon());
+    });
+}
+
 TEST_P(G03, G03_nobody_leaves_a_prepared_name_on_a_lease) {
     run([&]() -> awaitable<void> {
         auto on = co_await pool_.acquire(soon());

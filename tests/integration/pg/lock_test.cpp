@@ -4,7 +4,7 @@
 namespace insula::pg::test_support {
 namespace {
 
-constexpr statement take_gate{"test.take", "update gate set n = n + 1 where id = $1"};
+constexpr statement take_gate{"test.take", "update public.gate set n = n + 1 where id = $1"};
 constexpr statement ping{"test.ping", "select 1"};
 constexpr statement add_project{"test.add", "insert into {t}.projects (id, name) values ($1, $2)"};
 
@@ -111,7 +111,7 @@ TEST_P(pg_lock, G45_a_unique_key_held_by_an_open_transaction_is_waited_for_exclu
 
 // Two pools, because units of one pipeline never wait for each other.
 TEST_P(pg_lock, G42_units_in_a_deadlock_are_run_again_and_each_effect_happens_once) {
-    shared_world().admin("update gate set n = 0 where id in (41, 42)");
+    shared_world().admin("update public.gate set n = 0 where id in (41, 42)");
     pool other(home(), options(shared_world()), budget_, metrics_);
     run([&]() -> awaitable<void> {
         struct crossing {
@@ -128,9 +128,10 @@ TEST_P(pg_lock, G42_units_in_a_deadlock_are_run_again_and_each_effect_happens_on
         co_await all_ended();
         EXPECT_EQ(pool_.stats().lock_retries + other.stats().lock_retries, 1U)
             << "no deadlock, so nothing was tested";
-        EXPECT_EQ(shared_world().text("select string_agg(n::text, ',') from gate where id in "
-                                      "(41, 42)"),
-                  "2,2");
+        EXPECT_EQ(
+            shared_world().text("select string_agg(n::text, ',') from public.gate where id in "
+                                "(41, 42)"),
+            "2,2");
         co_await pool_.close(soon());
         co_await other.close(soon());
     });
@@ -138,20 +139,20 @@ TEST_P(pg_lock, G42_units_in_a_deadlock_are_run_again_and_each_effect_happens_on
 
 TEST_P(pg_lock, G42_a_unit_that_always_loses_is_given_up_after_a_bounded_number_of_attempts) {
     shared_world().admin(
-        "create sequence if not exists attempts; select setval('attempts', 1, false);"
-        "grant all on sequence attempts to public;"
-        "create or replace function always_loses() returns void language plpgsql as"
-        " $$ begin perform nextval('attempts');"
+        "create sequence if not exists public.attempts; select setval('public.attempts', 1, false);"
+        "grant all on sequence public.attempts to public;"
+        "create or replace function public.always_loses() returns void language plpgsql as"
+        " $$ begin perform nextval('public.attempts');"
         " raise exception using errcode = '40001'; end $$");
     run([&]() -> awaitable<void> {
         unit u;
-        u.add(take_gate, 43).add_once("select always_loses()");
+        u.add(take_gate, 43).add_once("select public.always_loses()");
         const auto answer = co_await pool_.run(std::move(u), soon());
         EXPECT_EQ(answer.error().state, sqlstate::serialization_failure)
             << describe(answer.error());
         EXPECT_EQ(to_error(answer.error()).code(), errc::overloaded);
-        EXPECT_EQ(shared_world().text("select last_value from attempts"), "6");
-        EXPECT_EQ(shared_world().text("select n from gate where id = 43"), "0");
+        EXPECT_EQ(shared_world().text("select last_value from public.attempts"), "6");
+        EXPECT_EQ(shared_world().text("select n from public.gate where id = 43"), "0");
         co_await pool_.close(soon());
     });
 }

@@ -8,7 +8,7 @@ namespace {
 
 constexpr statement ping{"test.ping", "select pg_backend_pid()"};
 constexpr statement sleep_long{"test.sleep", "select pg_sleep(30)"};
-constexpr statement bump{"test.bump", "update gate set n = n + 1 where id = $1"};
+constexpr statement bump{"test.bump", "update public.gate set n = n + 1 where id = $1"};
 
 class pg_lost : public pg_test {
 protected:
@@ -111,7 +111,7 @@ TEST_P(pg_lost, G52_in_a_transaction_only_commit_may_have_committed) {
         EXPECT_FALSE(lost.error().maybe_committed) << "its COMMIT was never sent";
         EXPECT_FALSE(co_await on->commit());
         *on = lease();
-        EXPECT_EQ(w.text("select n from gate where id = 3"), "0");
+        EXPECT_EQ(w.text("select n from public.gate where id = 3"), "0");
         co_await p.close(soon());
     });
 }

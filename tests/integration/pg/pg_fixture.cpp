@@ -25,9 +25,9 @@ world::world(std::size_t tenants, insula::test::cluster& where)
                     "create role {0}_owner nologin",
                     prefix));
     admin(
-        "create table gate (id int primary key, n int not null); "
-        "insert into gate select g, 0 from generate_series(1, 100) g; "
-        "grant all on gate to public");
+        "create table public.gate (id int primary key, n int not null); "
+        "insert into public.gate select g, 0 from generate_series(1, 100) g; "
+        "grant all on public.gate to public");
     for (std::size_t i = 0; i < tenants; ++i) {
         add_tenant();
     }

@@ -131,7 +131,7 @@ TEST_P(pg_pipeline, G02_a_unit_without_a_tenant_is_refused_by_postgres) {
 TEST_P(pg_pipeline, G43_what_would_be_everybodys_is_refused_before_it_is_sent) {
     run([this]() -> awaitable<void> {
         for (const char* sql :
-             {"begin", "COMMIT", "set search_path = x", "copy gate to stdout", "listen x"}) {
+             {"begin", "COMMIT", "set search_path = x", "copy public.gate to stdout", "listen x"}) {
             unit bug;
             bug.add_once(sql);
             std::string thrown;

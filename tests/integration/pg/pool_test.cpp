@@ -9,9 +9,9 @@ namespace insula::pg::test_support {
 namespace {
 
 constexpr statement ping{"test.ping", "select pg_backend_pid()"};
-constexpr statement bump{"test.bump", "update gate set n = n + 1 where id = $1"};
-constexpr statement read_gate{"test.read", "select n from gate where id = $1"};
-constexpr statement set_gate{"test.set", "update gate set n = $2 where id = $1"};
+constexpr statement bump{"test.bump", "update public.gate set n = n + 1 where id = $1"};
+constexpr statement read_gate{"test.read", "select n from public.gate where id = $1"};
+constexpr statement set_gate{"test.set", "update public.gate set n = $2 where id = $1"};
 
 class pg_pool : public pg_test {
 public:
@@ -77,7 +77,7 @@ TEST_P(pg_pool, a_transaction_with_its_last_unit_costs_one_round_trip_and_two_in
         EXPECT_FALSE(on->in_transaction());
         EXPECT_TRUE(co_await on->commit()) << "nothing left to commit";
         EXPECT_EQ(p.stats().round_trips - before, 2U);
-        EXPECT_EQ(shared_world().text("select n from gate where id = 10"), "2");
+        EXPECT_EQ(shared_world().text("select n from public.gate where id = 10"), "2");
         *on = lease();
         co_await p.close(soon());
     });
@@ -86,14 +86,14 @@ TEST_P(pg_pool, a_transaction_with_its_last_unit_costs_one_round_trip_and_two_in
 /// BEGIN and COMMIT travel with the unit, so that one may also LOCK, which asks for a transaction
 /// block.
 TEST_P(pg_pool, a_transaction_of_one_unit_costs_one_round_trip_and_is_all_or_nothing) {
-    static constexpr statement lock{"test.lock", "lock table gate"};
+    static constexpr statement lock{"test.lock", "lock table public.gate"};
     static constexpr statement divide{"test.divide", "select 1 / $1::int"};
     pool p(home(), options(shared_world()), budget_, metrics_);
     run([&]() -> awaitable<void> {
         auto on = co_await p.acquire(soon());
         for (const bool locking : {false, true}) {
             for (const int by : {0, 1}) {
-                shared_world().admin("update gate set n = 0 where id in (11, 12)");
+                shared_world().admin("update public.gate set n = 0 where id in (11, 12)");
                 const auto before = p.stats().round_trips;
                 (void)co_await on->begin();
                 unit all;
@@ -112,8 +112,9 @@ TEST_P(pg_pool, a_transaction_of_one_unit_costs_one_round_trip_and_is_all_or_not
                 EXPECT_TRUE(by == 0 || p.stats().round_trips - before == 1);
                 EXPECT_TRUE(co_await on->rollback());
                 EXPECT_FALSE(on->in_transaction());
-                EXPECT_EQ(shared_world().text("select sum(n) from gate where id in (11, 12)"),
-                          by == 1 ? "2" : "0");
+                EXPECT_EQ(
+                    shared_world().text("select sum(n) from public.gate where id in (11, 12)"),
+                    by == 1 ? "2" : "0");
             }
         }
         *on = lease();
@@ -122,7 +123,7 @@ TEST_P(pg_pool, a_transaction_of_one_unit_costs_one_round_trip_and_is_all_or_not
 }
 
 TEST_P(pg_pool, G42_serialization_failures_are_repeated_and_no_effect_is_doubled) {
-    shared_world().admin("update gate set n = 0 where id = 20");
+    shared_world().admin("update public.gate set n = 0 where id = 20");
     pool p(home(), options(shared_world(), 8), budget_, metrics_);
     run([&]() -> awaitable<void> {
         int attempts = 0;
@@ -154,14 +155,14 @@ TEST_P(pg_pool, G42_serialization_failures_are_repeated_and_no_effect_is_doubled
             }(p, increment{attempts}));
         }
         co_await all_ended();
-        EXPECT_EQ(shared_world().text("select n from gate where id = 20"), "20");
+        EXPECT_EQ(shared_world().text("select n from public.gate where id = 20"), "20");
         EXPECT_GT(attempts, 20) << "nothing collided, so nothing was tested";
         co_await p.close(soon());
     });
 }
 
 TEST_P(pg_pool, G42_a_deadlock_is_repeated) {
-    shared_world().admin("update gate set n = 0 where id in (21, 22)");
+    shared_world().admin("update public.gate set n = 0 where id in (21, 22)");
     pool p(home(), options(shared_world(), 2), budget_, metrics_);
     run([&]() -> awaitable<void> {
         runtime::event both(home());
@@ -197,13 +198,13 @@ TEST_P(pg_pool, G42_a_deadlock_is_repeated) {
         }
         co_await all_ended();
         EXPECT_GT(inside, 2) << "no deadlock came about";
-        EXPECT_EQ(shared_world().text("select sum(n) from gate where id in (21, 22)"), "4");
+        EXPECT_EQ(shared_world().text("select sum(n) from public.gate where id in (21, 22)"), "4");
         co_await p.close(soon());
     });
 }
 
 TEST_P(pg_pool, an_error_of_the_domain_rolls_back_and_is_returned_as_it_is) {
-    shared_world().admin("update gate set n = 0 where id = 23");
+    shared_world().admin("update public.gate set n = 0 where id = 23");
     pool p(home(), options(shared_world()), budget_, metrics_);
     run([&]() -> awaitable<void> {
         struct refuse {
@@ -216,7 +217,7 @@ TEST_P(pg_pool, an_error_of_the_domain_rolls_back_and_is_returned_as_it_is) {
         };
         const auto answer = co_await in_transaction(p, {}, soon(), refuse{});
         EXPECT_EQ(answer.error().code(), errc::slug_taken);
-        EXPECT_EQ(shared_world().text("select n from gate where id = 23"), "0");
+        EXPECT_EQ(shared_world().text("select n from public.gate where id = 23"), "0");
         // An error that the closure swallows still fails the transaction.
         struct swallow {
             awaitable<result<int>> operator()(lease& on) {
@@ -227,7 +228,7 @@ TEST_P(pg_pool, an_error_of_the_domain_rolls_back_and_is_returned_as_it_is) {
             }
         };
         EXPECT_FALSE(co_await in_transaction(p, {}, soon(), swallow{}));
-        EXPECT_EQ(shared_world().text("select n from gate where id = 23"), "0");
+        EXPECT_EQ(shared_world().text("select n from public.gate where id = 23"), "0");
         co_await p.close(soon());
     });
 }

@@ -26,7 +26,7 @@ constexpr statement duplicate{"random.duplicate", "insert into {t}.projects valu
 constexpr statement xact_lock{"random.xact_lock", "select pg_advisory_xact_lock($1)"};
 constexpr statement current{"random.current", "select current_user::text"};
 constexpr statement local_setting{"random.local", "select set_config($1, $2, true)"};
-constexpr statement take_gate{"random.gate", "update gate set n = n + 1 where id = 100"};
+constexpr statement take_gate{"random.gate", "update public.gate set n = n + 1 where id = 100"};
 
 /// The session as whoever comes next finds it. Prepared names beyond the pool's own are named, and
 /// so is every setting that is not what a new session has.
@@ -109,7 +109,7 @@ void refuse(attempt& a) {
                                       "listen x",
                                       "discard all",
                                       "load 'x'",
-                                      "copy gate to stdout",
+                                      "copy public.gate to stdout",
                                       "start transaction",
                                       "-- x\n /* y */ SET work_mem = 1",
                                       "prepare transaction 'x'"};
@@ -302,7 +302,7 @@ public:
           pool_(home, options(on.where), budget_, metrics_),
           blocker_(on.where.db().admin_conninfo()),
           ended_(home) {
-        blocker_.query("begin; select from gate where id = 100 for update");
+        blocker_.query("begin; select from public.gate where id = 100 for update");
     }
 
     awaitable<void> run(const std::vector<act>& acts) {

@@ -11,16 +11,16 @@ namespace {
 
 using insula::test::gate;
 
-constexpr statement bump{"test.bump", "update gate set n = n + 1 where id = $1"};
-constexpr statement sign{"test.sign", "insert into signed (id) values ($1)"};
-constexpr statement find{"test.find", "select id from signed where id = $1"};
+constexpr statement bump{"test.bump", "update public.gate set n = n + 1 where id = $1"};
+constexpr statement sign{"test.sign", "insert into public.signed (id) values ($1)"};
+constexpr statement find{"test.find", "select id from public.signed where id = $1"};
 
 class pg_witness : public pg_test {
 protected:
     pg_witness() {
         w.admin(
-            "create table if not exists signed (id uuid primary key);"
-            "grant all on signed to public; update gate set n = 0 where id = 50");
+            "create table if not exists public.signed (id uuid primary key);"
+            "grant all on public.signed to public; update public.gate set n = 0 where id = 50");
         auto o = options(w);
         o.conninfo = between.conninfo(w.db().name(), w.login());
         pool_ = std::make_unique<pool>(home(), o, budget_, metrics_);
@@ -41,7 +41,7 @@ protected:
         answer_ = co_await run_with_witness(*pool_, work(), witness(), until);
         ended_ = true;
     }
-    std::string effects() { return w.text("select n from gate where id = 50"); }
+    std::string effects() { return w.text("select n from public.gate where id = 50"); }
 
     /// The process id of a backend of the service that waits for a lock.
     std::string stuck() {
@@ -75,7 +75,7 @@ INSULA_PG_ON_EVERY_BACKEND(pg_witness);
 
 TEST_P(pg_witness, G41_committed_is_found_and_not_done_again) {
     run([this]() -> awaitable<void> {
-        between.set_needle("update gate set n = n + 1");
+        between.set_needle("update public.gate set n = n + 1");
         between.set(gate::mode::cut_after_sync);
         co_await run_it(soon());
         EXPECT_TRUE(between.sprung());
@@ -91,7 +91,7 @@ TEST_P(pg_witness, G41_committed_is_found_and_not_done_again) {
 
 TEST_P(pg_witness, G41_not_committed_is_certain_when_the_backend_is_gone_and_then_done) {
     run([this]() -> awaitable<void> {
-        between.set_needle("update gate set n = n + 1");
+        between.set_needle("update public.gate set n = n + 1");
         between.set(gate::mode::cut_before_sync);
         co_await run_it(soon());
         EXPECT_TRUE(between.sprung());
@@ -107,7 +107,7 @@ TEST_P(pg_witness, G41_not_committed_is_certain_when_the_backend_is_gone_and_the
 
 TEST_P(pg_witness, G41_an_old_backend_that_still_waits_for_a_lock_is_waited_for) {
     insula::test::sql_connection holder(w.db().admin_conninfo());
-    holder.query("begin; update gate set n = n where id = 50");
+    holder.query("begin; update public.gate set n = n where id = 50");
     run([&]() -> awaitable<void> {
         background(run_it(soon()));
         co_await until_stuck();
@@ -129,7 +129,7 @@ TEST_P(pg_witness, G41_an_old_backend_that_still_waits_for_a_lock_is_waited_for)
 
 TEST_P(pg_witness, G41_an_old_backend_that_stays_is_asked_to_go_before_the_unit_is_run_again) {
     insula::test::sql_connection holder(w.db().admin_conninfo());
-    holder.query("begin; update gate set n = n where id = 50");
+    holder.query("begin; update public.gate set n = n where id = 50");
     run([&]() -> awaitable<void> {
         background(run_it(soon()));
         const auto old = co_await until_stuck();
@@ -152,7 +152,7 @@ TEST_P(pg_witness, G41_an_old_backend_that_stays_is_asked_to_go_before_the_unit_
 
 TEST_P(pg_witness, G41_while_the_old_backend_lives_the_outcome_is_unknown) {
     insula::test::sql_connection holder(w.db().admin_conninfo());
-    holder.query("begin; update gate set n = n where id = 50");
+    holder.query("begin; update public.gate set n = n where id = 50");
     run([&]() -> awaitable<void> {
         background(run_it(deadline::after(1500ms)));
         const auto old = std::stoi(co_await until_stuck());

@@ -26,7 +26,8 @@ std::vector<scripted> good_way() {
         {[](auto& m) { return m.waited(true); }, what::poll},
         {[](auto& m) { return m.polled(poll_answer::ok, 7, ""); }, what::set_up},
         {[](auto& m) { return m.set_up(true, ""); }, what::probe},
-        {[](auto& m) { return m.probed(42, 42, {}); }, what::ready},
+        {[](auto& m) { return m.probed(42, 42, {}); }, what::settle},
+        {[](auto& m) { return m.settled({}); }, what::ready},
     };
 }
 
@@ -62,6 +63,10 @@ TEST(pg_connect_machine, an_error_at_every_step_ends_it_with_its_reason) {
         {5, [](auto& m) { return m.waited(false); }},
         {6, [](auto& m) { return m.polled(poll_answer::failed, 7, "password"); }},
         {7, [](auto& m) { return m.set_up(false, "no pipeline"); }},
+        {9,
+         [](auto& m) {
+             return m.settled(pg_error{.state = sqlstate::unable_to_connect, .message = "lost"});
+         }},
     };
     for (const auto& [at, failure] : failures) {
         connect_machine machine;
@@ -80,12 +85,18 @@ TEST(pg_connect_machine, an_error_at_every_step_ends_it_with_its_reason) {
     }
 }
 
-connect_machine through_a_pooler() {
+/// On the good way, about to be told which backend answered.
+connect_machine probing() {
     connect_machine machine;
     const auto way = good_way();
-    for (std::size_t i = 0; i + 1 < way.size(); ++i) {
+    for (std::size_t i = 0; i + 2 < way.size(); ++i) {
         (void)way[i].event(machine);
     }
+    return machine;
+}
+
+connect_machine through_a_pooler() {
+    connect_machine machine = probing();
     EXPECT_EQ(machine.probed(42, 4711, {}).next, what::compare)
         << "another backend than the one named: a pooler";
     return machine;
@@ -93,7 +104,7 @@ connect_machine through_a_pooler() {
 
 TEST(pg_connect_machine, G06_a_pooler_that_leaves_each_client_its_backend_is_session_pooling) {
     auto machine = through_a_pooler();
-    EXPECT_EQ(machine.compared({{1, 1, 1}, {2, 2, 2}}).next, what::ready);
+    EXPECT_EQ(machine.compared({{1, 1, 1}, {2, 2, 2}}).next, what::settle);
 }
 
 TEST(pg_connect_machine, G06_a_pooler_that_gives_each_transaction_another_backend_is_refused) {
@@ -124,11 +135,7 @@ TEST(pg_connect_machine, G06_a_pooler_whose_mode_cannot_be_told_is_not_trusted) 
 }
 
 TEST(pg_connect_machine, a_first_query_that_fails_keeps_its_own_state) {
-    connect_machine machine;
-    const auto way = good_way();
-    for (std::size_t i = 0; i + 1 < way.size(); ++i) {
-        (void)way[i].event(machine);
-    }
+    connect_machine machine = probing();
     const auto end = machine.probed(42, std::nullopt,
                                     {.state = sqlstate::too_many_connections, .message = "full"});
     EXPECT_EQ(end.error.state, sqlstate::too_many_connections);
