@@ -99,8 +99,11 @@ std::function<way&()> once(std::function<way()> make) {
 
 // --- Ours -------------------------------------------------------------------------------------
 
-runtime::awaitable<void> read_through_scope(world::layout& of, int tenants, unsigned random) {
-    const auto& where = of.tenants[random % static_cast<unsigned>(tenants)];
+using tenants_read = std::vector<std::shared_ptr<const tenancy::tenant_entry>>;
+
+runtime::awaitable<void> read_through_scope(world::layout& of, const tenants_read& all,
+                                            unsigned random) {
+    const auto& where = all[random % all.size()];
     token::claims who;
     who.tenant = where->id;
     tenancy::tenant_scope scope(*of.cells, where, who, {}, {}, soon());
@@ -109,17 +112,15 @@ runtime::awaitable<void> read_through_scope(world::layout& of, int tenants, unsi
     expect_row(co_await scope.run(std::move(work)));
 }
 
-way scope(int cells, int tenants) {
+way scope_of(int cells, world::layout& of, tenants_read all) {
     auto& w = world::get();
-    auto& of = w.cells(cells, tenants);
+    const int tenants = static_cast<int>(all.size());
     return {.run =
-                [&of, tenants](int depth, long count) {
+                [&of, all = std::move(all)](int depth, long count) {
                     run_burst(
                         world::get().loop(),
-                        [&of, tenants](unsigned random) {
-                            return read_through_scope(of, tenants, random);
-                        },
-                        depth, count);
+                        [&](unsigned random) { return read_through_scope(of, all, random); }, depth,
+                        count);
                 },
             .backend_cpu_ns =
                 [&w, cells] { return w.cpu_ns_like(fmt::format("insula {}cell%", cells)); },
@@ -133,6 +134,30 @@ way scope(int cells, int tenants) {
                     return sum;
                 },
             .tenants = tenants};
+}
+
+way scope(int cells, int tenants) {
+    auto& of = world::get().cells(cells, tenants);
+    return scope_of(cells, of, {of.tenants.begin(), of.tenants.begin() + tenants});
+}
+
+/// One tenant of each cell: as many connections as with thousands of tenants, and as few reads on
+/// each of them at once.
+way scope_each_cell() {
+    constexpr int cells = world::cells_as_shipped;
+    auto& of = world::get().cells(cells, 1000);
+    std::map<int, std::shared_ptr<const tenancy::tenant_entry>> first;
+    for (const auto& one : of.tenants) {
+        first.try_emplace(one->cell, one);
+    }
+    tenants_read all;
+    for (const auto& [cell, one] : first) {
+        all.push_back(one);
+    }
+    if (all.size() != static_cast<std::size_t>(cells)) {
+        throw std::runtime_error("a cell without a tenant");
+    }
+    return scope_of(cells, of, std::move(all));
 }
 
 runtime::awaitable<void> read_plainly(pg::pool& through, unsigned) {
@@ -336,6 +361,10 @@ void add_all(int tenants_max) {
                     once([=] { return raw_row_security(depth, tenants); }), depth);
             }
         }
+    }
+    if (tenants_max >= 1000) {
+        add(fmt::format("scope_each_cell/16/{}", world::cells_as_shipped), once(scope_each_cell),
+            16);
     }
     for (const int cells : {4, 8, 32}) {
         for (const int tenants : {10, 1000, 10000}) {

@@ -89,7 +89,7 @@ def ours(bench, db, what):
     if not rows:
         db.empty()
         got, client, server = counted(db, lambda: engine(bench, db, what, "--seconds", str(seconds)))
-        return figure(got["per_second"], got["runs"], client, server)
+        return figure(got["per_second"], got["all"], client, server)
     runs = rows // 20 if what == "steps" else rows
     db.empty(runs, raw_sql.KIND[what])
     got, client, server = counted(db, lambda: engine(bench, db, what, "--filled", "yes", "--count", str(runs)))

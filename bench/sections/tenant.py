@@ -22,7 +22,7 @@ def measure(bench):
     # Those that are compared with each other run in one go, in random order.
     rows = bench.google("tenant_bench", f"^(no_tenancy|scope|scope_one_cell|raw_[a-z_]*)/({depths})/(1|10|1000)/", 5, 0.05,
                         environment=environment)
-    many = bench.google("tenant_bench", "^(no_tenancy|scope|scope_.*|raw_row_security)/16/(10|1000|10000)/", 7, 0.1,
+    many = bench.google("tenant_bench", "^(no_tenancy|scope|scope_.*|raw_row_security)/16/(10|16|1000|10000)/", 7, 0.1,
                         environment=environment)
     return {"rows": rows, "many": many, "memory": memory(bench, environment), "pgbench": pgbench(bench, environment)}
 
@@ -81,7 +81,9 @@ Nobody but ours and the row security peer sets timeouts. Row security and search
          us(r, page, "client_us"), us(r, page, "backend_us"), page.spread(r["trips"])]
         for way, label in WAYS for depth in (1, 4, 16, 64) for tenants in (1, 10, 1000)
         if (r := row(rows, way, depth, tenants))])
-    page.text("With many tenants, 16 reads at once, in a run of its own:")
+    page.text("With many tenants, 16 reads at once, in a run of its own. `scope_each_cell` reads one tenant of each cell: as many "
+              "connections as with 10,000 tenants, where 10 tenants are on about half of them. What is above it is PostgreSQL's "
+              "for many roles, plans and tables on a backend (docs/decisions/0014):")
     page.table(["way", "tenants", "time per read", "client CPU", "PostgreSQL CPU"], [
         [name.split("/")[0], f"{int(name.split('/')[2]):,}", page.spread(each(r), "ns"), us(r, page, "client_us"),
          us(r, page, "backend_us")] for name, r in sorted(many.items(), key=lambda e: (e[0].split("/")[0], int(e[0].split("/")[2])))])
@@ -119,6 +121,9 @@ def targets(data, page):
     for tenants, bound in ((1000, 1.15), (10000, 1.35)):
         if ten and (r := row(many, "scope", 16, tenants)):
             page.target(f"random of {tenants:,} tenants ÷ of 10, 16 at once: time", page.ratios(each(r), each(ten)), at_most=bound)
+            if spread := row(many, "scope_each_cell", 16, 16):
+                page.text(f"Random of {tenants:,} tenants ÷ one of each cell: time {page.spread(page.ratios(each(r), each(spread)))}, PostgreSQL CPU "
+                          f"{page.spread(page.ratios(r['backend_us'], spread['backend_us']))}.")
     for depth in (1, 16):
         peer, ours = row(rows, "raw_begin_set_local_role", depth, 1), row(rows, "scope", depth, 1)
         if peer and ours:
