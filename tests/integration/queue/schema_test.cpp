@@ -206,6 +206,39 @@ TEST_F(queue_schema, plans_made_while_the_tables_were_empty_do_not_read_all_of_q
     }
 }
 
+TEST_F(queue_schema, a_batch_ends_runs_with_and_without_a_row_of_their_step_and_touches_no_other) {
+    worker_.query(
+        "insert into queue.worker (id, boot_id, label) values (1, gen_random_uuid(), 'test')");
+    for (int i = 0; i < 4; ++i) {
+        enqueued();
+    }
+    worker_.query("select from queue.claim(1, 77, 0::smallint, 4)");
+    // fresh; an intent with its compensation; skipped by an operator; somebody else's by now.
+    const std::string numbered =
+        "(select id, row_number() over (order by id) as n from queue.run) r";
+    world_.db().query_admin(
+        "insert into queue.step (run, direction, seq, name, state, token, attempts, compensation)"
+        " select id, 1, 0, 'go', case n when 3 then 3 else 0 end, 5, 1, 'undo' from " +
+        numbered +
+        " where n > 1; update queue.run set token = 88 where id = (select id from queue.run"
+        " order by id desc limit 1)");
+    const std::string found = worker_
+                                  .query(
+                                      "select cardinality(queue.complete_batch(array_agg(id),"
+                                      " array_agg(77::bigint), array_agg('go'::text),"
+                                      " array_agg(n::int + 10), array_agg(to_json(n)::text)))"
+                                      " from " +
+                                      numbered)
+                                  .at(0)
+                                  .at(0);
+    EXPECT_EQ(found, "3");
+    EXPECT_EQ(world_.text("select string_agg(concat_ws(' ', state, token, attempts, result,"
+                          " compensation), '; ' order by run) from queue.step"),
+              "1 77 11 1; 1 77 12 2 undo; 1 77 13 3 undo; 0 5 1 undo");
+    EXPECT_EQ(world_.text("select string_agg(token::text, ',') from queue.run"), "88");
+    EXPECT_EQ(world_.text("select count(*) from queue.history"), "3");
+}
+
 TEST_F(queue_schema, G37_a_very_long_line_for_a_key_does_not_stand_before_everybody_else) {
     enqueue_request what;
     what.kind = "keyed";
