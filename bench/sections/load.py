@@ -284,8 +284,27 @@ ES256 on each request, so there is a second Go service with a map of good tokens
                 at_least=1.0)
     page.target("tenant read over HTTP ÷ pgbench, 16 each",
                 page.ratios(rps("read Insula 1, 16 connections"), rps("pgbench 16")), at_least=1.0)
-    page.text("At 16 connections each waits for its answer before it asks again, so a round trip more, HTTP's, is in each of ours; "
-              "pgbench has a connection and a backend of PostgreSQL for each client, on both cores, where ours share one backend.")
+    sixteen(data, page)
     if "nginx" in data["found"]:
         cpu = lambda name: column(data, name, "server_cpu_us")
         page.target("health route CPU ÷ nginx `return 200`", page.ratios(cpu("health 1"), cpu("nginx")), at_most=1.0)
+
+
+def sixteen(data, page):
+    """What stands between a read at 16 connections and pgbench: everybody's CPU, and what two cores can give."""
+    ours, theirs = "read Insula 1, 16 connections", "pgbench 16"
+    middle = lambda name, key: page.median(column(data, name, key))
+    wrk_us, server, postgres = (middle(ours, key) for key in ("client_cpu_us", "server_cpu_us", "postgres_cpu_us"))
+    pgbench_us, backend = (middle(theirs, key) for key in ("client_cpu_us", "postgres_cpu_us"))
+    rate, peer = middle(ours, "rps"), middle(theirs, "rps")
+    cores = len(os.sched_getaffinity(0))
+    most = lambda us: cores * 1e6 / us
+    busy = lambda rps, us: rps * us / 1e6
+    page.text(f"""
+At 16 connections each waits for its answer before it asks again, so a round trip more, HTTP's, is in each of ours; pgbench has a
+connection and a backend of PostgreSQL for each client, where ours share one backend. CPU of a request, medians: wrk {wrk_us:.1f} µs, the
+service {server:.1f}, PostgreSQL {postgres:.1f}, together {wrk_us + server + postgres:.1f} µs, which keeps
+{busy(rate, wrk_us + server + postgres):.2f} of {cores} cores busy; pgbench {pgbench_us:.1f} and PostgreSQL {backend:.1f}:
+{busy(peer, pgbench_us + backend):.2f} of them. Were no core ever idle, these costs would allow {most(wrk_us + server + postgres) / peer:.2f}
+of what pgbench did here, {most(wrk_us + server / 2 + postgres) / peer:.2f} with half of the service's cost, and
+{most(wrk_us + postgres) / peer:.2f} if the service cost nothing.""")

@@ -148,11 +148,11 @@ def pgbench(bench, service, schema, project, clients, seconds, warm=2):
     first, rest = counted[0], counted[1:]
     done = sum(one[1] * (one[0] - before[0]) for before, one in zip(counted, rest))
     return {"rps": done / (rest[-1][0] - first[0]), "postgres_cpu_us": (rest[-1][3] - first[3]) * 1e6 / done,
-            "mean_us": sum(one[2] for one in rest) / len(rest) * 1000}
+            "client_cpu_us": (rest[-1][4] - first[4]) * 1e6 / done, "mean_us": sum(one[2] for one in rest) / len(rest) * 1000}
 
 
 def pgbench_seconds(service, command):
-    """[(second, transactions a second, latency in ms, PostgreSQL's CPU until then)]"""
+    """[(second, transactions a second, latency in ms, CPU seconds until then: PostgreSQL's, pgbench's)]"""
     process = subprocess.Popen([postgres_bin() + command[0], *command[1:], "-h", service.socket, "-U", LOGIN, "insula"],
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                env=dict(os.environ, PGPASSWORD=service.peer_password))
@@ -161,7 +161,7 @@ def pgbench_seconds(service, command):
         said += line
         found = re.match(r"progress: ([0-9.]+) s, ([0-9.]+) tps, lat ([0-9.]+) ms", line)
         if found:
-            seen.append((*map(float, found.groups()), service.postgres_cpu()))
+            seen.append((*map(float, found.groups()), service.postgres_cpu(), cpu_of(process.pid)))
     if process.wait():
         raise RuntimeError(said)
     return seen

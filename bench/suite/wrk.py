@@ -1,5 +1,5 @@
 """wrk, with the CPU that others used meanwhile."""
-import os, re, shlex, subprocess, tempfile
+import os, re, resource, shlex, subprocess, tempfile
 
 DONE = """
 done = function(s, l)
@@ -23,10 +23,15 @@ def request_bytes(url, token):
     return len(f"GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n") + (len(f"Authorization: Bearer {token}\r\n") if token else 0)
 
 
+def ended_cpu():
+    """Seconds of CPU of all children that have ended: between two looks, wrk's."""
+    return sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+
+
 def wrk(bench, url, token=None, connections=64, seconds=3, lua="", refused=False, cpu=None,
         does="posts JSON"):
-    """{"rps", "p50_us", "p99_us", "bytes_in", "bytes_out", and for each of `cpu` {name: function that gives seconds} the
-    microseconds a request used}. `does`: what the Lua is for. Every answer must be a success, or with `refused` every one
+    """{"rps", "p50_us", "p99_us", "bytes_in", "bytes_out", "client_cpu_us" (wrk's own), and for each of `cpu` {name:
+    function that gives seconds} the microseconds a request used}. `does`: what the Lua is for. Every answer must be a success, or with `refused` every one
     a refusal."""
     cpu = cpu or {}
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
@@ -38,6 +43,7 @@ def wrk(bench, url, token=None, connections=64, seconds=3, lua="", refused=False
                       re.sub(r"[0-9a-f-]{36}", "{id}", url[url.index("/", 8):]))
         if token:
             command += ["-H", "Authorization: Bearer " + token]
+        cpu = {"client_cpu_us": ended_cpu, **cpu}
         before = {name: used() for name, used in cpu.items()}
         done = subprocess.run(command + ["-s", script.name, url], capture_output=True, text=True, env=dict(os.environ))
         after = {name: used() for name, used in cpu.items()}

@@ -125,14 +125,18 @@ std::string toml_text(std::string_view text) {
     return quoted + '"';
 }
 
-/// DATA/settings.toml: what the other commands need to work on this database, with --config.
+/// DATA/settings.toml: what the other commands need to work on this database, with --config; from
+/// wherever they are started.
 result<> write_settings(const fs::path& data_dir, const config& values) {
+    const auto mail_dir = values.mail_dir.empty() ? data_dir / "mail" : fs::path(values.mail_dir);
     return write_private(
         data_dir / "settings.toml",
         fmt::format("# Written by insula dev at each start. It holds the key.\n"
-                    "database_url = {}\nkey_encryption_key = {}\nrole_prefix = {}\ncells = {}\n",
+                    "database_url = {}\nkey_encryption_key = {}\nrole_prefix = {}\ncells = {}\n"
+                    "mail_dir = {}\n",
                     toml_text(values.database_url), toml_text(values.key_encryption_key),
-                    toml_text(values.role_prefix), values.cells));
+                    toml_text(values.role_prefix), values.cells,
+                    toml_text(fs::absolute(mail_dir).string())));
 }
 
 result<> prepare_database(const config& values, const embedded_postgres& server) {

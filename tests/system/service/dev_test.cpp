@@ -183,6 +183,8 @@ TEST_F(system_dev, other_commands_work_on_its_database_with_its_settings) {
     EXPECT_EQ(listed.code, 0) << listed.err;
     const auto checked = run_insula({"migrate", "--check", "--config", file}, {});
     EXPECT_EQ(checked.code, 0) << checked.err;
+    EXPECT_THAT(read_file(file), HasSubstr("mail_dir = \"" + data() + "/mail\""))
+        << "else another process writes its mails to wherever it was started";
     dev.expect_clean_end(SIGTERM);
 }
 
