@@ -300,11 +300,13 @@ def sixteen(data, page):
     cores = len(os.sched_getaffinity(0))
     most = lambda us: cores * 1e6 / us
     busy = lambda rps, us: rps * us / 1e6
-    page.text(f"""
-At 16 connections each waits for its answer before it asks again, so a round trip more, HTTP's, is in each of ours; pgbench has a
-connection and a backend of PostgreSQL for each client, where ours share one backend. CPU of a request, medians: wrk {wrk_us:.1f} µs, the
-service {server:.1f}, PostgreSQL {postgres:.1f}, together {wrk_us + server + postgres:.1f} µs, which keeps
-{busy(rate, wrk_us + server + postgres):.2f} of {cores} cores busy; pgbench {pgbench_us:.1f} and PostgreSQL {backend:.1f}:
-{busy(peer, pgbench_us + backend):.2f} of them. Were no core ever idle, these costs would allow {most(wrk_us + server + postgres) / peer:.2f}
-of what pgbench did here, {most(wrk_us + server / 2 + postgres) / peer:.2f} with half of the service's cost, and
-{most(wrk_us + postgres) / peer:.2f} if the service cost nothing.""")
+    allowed = lambda us: f"{most(us) / peer:.2f}"
+    page.text(
+        "At 16 connections each waits for its answer before it asks again, so a round trip more, HTTP's, is in each of ours; pgbench "
+        "has a connection and a backend of PostgreSQL for each client, where ours share one backend. CPU of a request, medians: "
+        f"wrk {wrk_us:.1f} µs, the service {server:.1f}, PostgreSQL {postgres:.1f}, together {wrk_us + server + postgres:.1f}: "
+        f"{busy(rate, wrk_us + server + postgres):.2f} of {cores} cores are busy. pgbench {pgbench_us:.1f} and PostgreSQL {backend:.1f}: "
+        f"{busy(peer, pgbench_us + backend):.2f}. Were no core ever idle, these costs would allow {allowed(wrk_us + server + postgres)} of "
+        f"what pgbench did here, {allowed(wrk_us + server / 2 + postgres)} with half of the service's cost, "
+        f"{allowed(wrk_us + postgres)} if the service cost nothing; and one tenant's backend, always busy, "
+        f"{1e6 / postgres / peer:.2f}.")
