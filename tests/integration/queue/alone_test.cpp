@@ -22,6 +22,26 @@ public:
     }
 };
 
+/// One whose steps have SQL of their own.
+class errand {
+public:
+    static constexpr std::string_view kind = "test.errand";
+    using input = journey_input;
+    runtime::awaitable<step_result<>> walk(database_step& step, const input&) const {
+        pg::unit work;
+        work.add_once("select 1");
+        auto done = co_await step.exec(std::move(work));
+        if (!done) {
+            co_return failure(done.error());
+        }
+        co_return step_result<>();
+    }
+    static constexpr auto steps() {
+        return queue::steps<errand>(
+            {{.name = "out", .run = &errand::walk}, {.name = "home", .run = &errand::walk}});
+    }
+};
+
 class queue_alone : public testing::Test {
 protected:
     std::string claimed(const std::string& deadline = "null") {
@@ -89,6 +109,24 @@ TEST_F(queue_alone, G31_a_step_and_the_end_leave_what_the_longer_way_leaves) {
     EXPECT_EQ(world_.text("select string_agg(seq || name || state || result || token, ' ' order by"
                           " seq) from queue.step"),
               "0a1177 1a1177");
+}
+
+// They were half of the texts that PostgreSQL ran for a durable step (docs/decisions/0015).
+TEST_F(queue_alone, a_step_without_sql_of_its_own_travels_without_begin_and_commit) {
+    registry known;
+    known.add(stroll{}).add(errand{});
+    for (const std::string_view kind : {stroll::kind, errand::kind}) {
+        test::gate between(test::shared_cluster());
+        between.set_needle("begin isolation level");  // sent by whoever begins a transaction
+        between.set(test::gate::mode::cut_before_sync);
+        process p(between.conninfo(world_.db().name(), world_.db().role_prefix() + "_worker"),
+                  known, quick(60s), runtime::backend::epoll);
+        enqueue_request what;
+        what.kind = kind;
+        what.input = encode_input(journey_input{});
+        ASSERT_TRUE(world_.ends(world_.enqueue(what), "done"));
+        EXPECT_EQ(between.sprung(), kind == errand::kind) << kind;
+    }
 }
 
 // No COMMIT of their own says where such a transaction ends; lost answers mean what they meant.
