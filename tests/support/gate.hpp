@@ -61,6 +61,7 @@ public:
         pooler,           ///< names another backend at the start than the one that answers
         cut_before_sync,  ///< a message with `needle` never reaches the server
         cut_after_sync,   ///< it does, and its answer is swallowed
+        cut_for_good,     ///< as cut_after_sync; and before anybody can come back, refuse
         hold_marked,      ///< as hold, for connections that ever sent `needle`; the others pass
         refuse_marked,    ///< as refuse, for those
     };

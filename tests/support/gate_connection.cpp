@@ -214,13 +214,17 @@ bool carried_connection::from_client(std::string& data) {
     const bool has_needle = contains(data, rules_.needle);
     marked_ = marked_ || has_needle;
     const bool before = rules_.how == gate::mode::cut_before_sync;
-    const bool after = rules_.how == gate::mode::cut_after_sync;
+    const bool for_good = rules_.how == gate::mode::cut_for_good;
+    const bool after = for_good || rules_.how == gate::mode::cut_after_sync;
     if (!has_needle || owner_.sprung_ || (!before && !after)) {
         return true;
     }
     if (after) {
         ::send(up_.to, data.data(), data.size(), MSG_NOSIGNAL);
         swallow_answer();
+    }
+    if (for_good) {
+        owner_.set(gate::mode::refuse);
     }
     owner_.sprung_ = true;
     return false;

@@ -213,13 +213,12 @@ TEST_F(system_lost_commit, G41_sessions_are_refreshed_switched_and_ended_once) {
 TEST_F(system_lost_commit, G13_a_refresh_that_hears_of_its_commit_late_logs_nobody_out) {
     const auto first = log_in_as(client_, who_);
     const std::string tag = "cut-here-" + where_.fresh_slug();
-    cut(mode::cut_after_sync, tag);
+    cut(mode::cut_for_good, tag);
     auto answer = std::async(std::launch::async, [&] {
         auto own = served_->client();
         return refresh_with(own, first.refresh, {{"X-Request-ID", tag}});
     });
     wait_until("the cut", [&] { return gate_->sprung(); });
-    gate_->set(mode::refuse);
     wait_until("the rotation",
                [&] { return of_session(where_, first.session, "parent_hash is null") == "f"; });
     // As if nobody had been let in again for longer than the window of a repeat.
