@@ -186,8 +186,10 @@ returns table (
     begun boolean, error_code text, error_detail text, error_internal text, keyed boolean, priority smallint,
     vt bigint, waited_us bigint)
 language plpgsql
--- A plan from when the tables were empty must not read all of queue.run once they are not.
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+-- Kept, because planning for this call's values costs more than a small call; and a plan from when the tables
+-- were empty must not read all of queue.run once they are not.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
 as $$
 #variable_conflict use_column
 begin
@@ -221,8 +223,10 @@ $$;
 -- Moves what is due to ready; answers the milliseconds until the next, null when there is none.
 create function queue.fire_timers(p_limit integer) returns bigint
 language plpgsql
--- A plan from when the tables were empty must not read all of queue.run once they are not.
-set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+-- Kept, because planning for this call's values costs more than a small call; and a plan from when the tables
+-- were empty must not read all of queue.run once they are not.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
 as $$
 begin
     with due as (
@@ -330,7 +334,9 @@ $$;
 create function queue.complete_batch(p_ids uuid[], p_tokens bigint[], p_names text[], p_attempts integer[],
     p_results text[]) returns uuid[]
 language plpgsql
--- A plan from when the tables were empty must not read all of queue.run once they are not.
+-- Kept, because planning for this call's values costs more than a small call; and a plan from when the tables
+-- were empty must not read all of queue.run once they are not.
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare

@@ -204,6 +204,53 @@ TEST_F(queue_schema, plans_made_while_the_tables_were_empty_do_not_read_all_of_q
         EXPECT_EQ(read(), before) << look;
         worker_.query("rollback");
     }
+    // Nor all that is ready, for one claim.
+    world_.db().query_admin(
+        "insert into queue.ready (queue, priority, vt, id) select 0, 0, row_number() over (), id"
+        " from queue.run where state = 2");
+    const auto fetched = [&] {
+        return std::stol(
+            worker_
+                .query("select seq_tup_read + idx_tup_fetch from"
+                       " pg_stat_xact_user_tables where relid = 'queue.ready'::regclass")
+                .at(0)
+                .at(0));
+    };
+    worker_.query("begin");
+    const long before = fetched();
+    EXPECT_EQ(worker_.query("select count(*) from queue.claim(1, 78, 0::smallint, 1)").at(0).at(0),
+              "1");
+    EXPECT_LT(fetched() - before, 20);
+    worker_.query("rollback");
+}
+
+// For a claim of one run, planning was two thirds of the work (docs/decisions/0015).
+TEST_F(queue_schema, a_small_claim_or_end_is_not_planned_anew_each_time) {
+    world_.db().query_admin("grant select on pg_backend_memory_contexts to " +
+                            world_.db().role_prefix() + "_worker;" +
+                            "grant execute on function pg_get_backend_memory_contexts() to " +
+                            world_.db().role_prefix() + "_worker");
+    worker_.query(
+        "insert into queue.worker (id, boot_id, label) values (1, gen_random_uuid(), 'test')");
+    for (int i = 0; i < 12; ++i) {
+        enqueued();
+        worker_.query("select queue.fire_timers(1000)");
+        worker_.query("select count(*) from queue.claim(1, 77, 0::smallint, 16)");
+        worker_.query(
+            "select queue.complete_batch(array(select id from queue.run where token = 77), '{77}',"
+            " '{go}', '{1}', '{null}')");
+    }
+    for (const std::string table : {"timer", "ready", "run"}) {
+        EXPECT_EQ(worker_
+                      .query("select count(*) from pg_backend_memory_contexts where name ="
+                             " 'CachedPlan' and ident like '%delete from queue." +
+                             table + " %'")
+                      .at(0)
+                      .at(0),
+                  "1")
+            << table;
+    }
+    EXPECT_EQ(world_.text("select count(*) from queue.history"), "12");
 }
 
 TEST_F(queue_schema, a_batch_ends_runs_with_and_without_a_row_of_their_step_and_touches_no_other) {
